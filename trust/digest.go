@@ -1,0 +1,47 @@
+package trust
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+)
+
+// Digest is a SHA-256. It stands for tokens and documents wherever the bytes
+// themselves must not go: logs, errors, audit text.
+type Digest [sha256.Size]byte
+
+// DigestOf hashes the exact bytes.
+func DigestOf(b []byte) Digest { return sha256.Sum256(b) }
+
+// String gives unpadded base64url, 43 characters.
+func (d Digest) String() string { return base64.RawURLEncoding.EncodeToString(d[:]) }
+
+// Short gives the first 12 characters, for people; never compare it.
+func (d Digest) Short() string { return d.String()[:12] }
+
+// IsZero tells whether d was never set.
+func (d Digest) IsZero() bool { return d == Digest{} }
+
+// ErrDigest is returned for text that is not a Digest.
+var ErrDigest = errors.New("not a digest: 43 characters of unpadded base64url")
+
+// ParseDigest is the inverse of String; no other spelling is accepted.
+func ParseDigest(s string) (Digest, error) {
+	var d Digest
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(raw) != len(d) {
+		return d, fmt.Errorf("%.60q: %w", s, ErrDigest)
+	}
+	copy(d[:], raw)
+	return d, nil
+}
+
+// MarshalText and UnmarshalText let a Digest stand in JSON.
+func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (d *Digest) UnmarshalText(b []byte) (err error) {
+	*d, err = ParseDigest(string(b))
+	return err
+}
