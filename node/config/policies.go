@@ -1,0 +1,60 @@
+package config
+
+import (
+	"slices"
+
+	"github.com/candignode/candignode/trust"
+	"github.com/candignode/candignode/trust/access"
+)
+
+// IssuerPolicies gives what the trust desk needs to know of each issuer, in the
+// order of the file. The files it names were read by Load, so later changes to
+// them count at the next reload only.
+func (c *Config) IssuerPolicies() []trust.IssuerPolicy {
+	policies := make([]trust.IssuerPolicy, 0, len(c.Issuers))
+	for _, i := range c.Issuers {
+		p := trust.IssuerPolicy{
+			Issuer:              i.Issuer,
+			Kinds:               slices.Clone(i.Kinds),
+			Mode:                i.Mode,
+			ClientIDs:           slices.Clone(i.ClientIDs),
+			AcceptUnboundFrom:   slices.Clone(i.AcceptUnboundFrom),
+			RequireAud:          i.RequireAud,
+			JKU:                 slices.Clone(i.JKU),
+			VisaTypes:           slices.Clone(i.VisaTypes),
+			Sources:             slices.Clone(i.Sources),
+			ValuePrefixes:       slices.Clone(i.ValuePrefixes),
+			ManualJWKS:          slices.Clone(i.jwks),
+			CAPEM:               slices.Clone(i.ca),
+			AllowPrivateAddress: i.AllowPrivateAddresses,
+			AllowMissingKeyID:   i.AllowMissingKID,
+			WaiveKeyUse:         i.WaiveKeyUse,
+			MaxStale:            i.MaxStale,
+		}
+		if i.usesWitnesses() {
+			p.Witnesses, p.K = slices.Clone(i.Witnesses), i.K
+		}
+		policies = append(policies, p)
+	}
+	return policies
+}
+
+// Datasets gives the datasets as a decision sees them, in the order of the file.
+func (c *Config) Datasets() []access.Dataset {
+	datasets := make([]access.Dataset, 0, len(c.DatasetList))
+	for _, d := range c.DatasetList {
+		datasets = append(datasets, access.Dataset{
+			ID:           d.ID,
+			Level:        d.Access,
+			Value:        d.Value,
+			Issuers:      slices.Clone(d.Issuers),
+			Sources:      slices.Clone(d.Sources),
+			By:           slices.Clone(d.By),
+			RegisteredBy: d.RegisteredBy,
+		})
+	}
+	return datasets
+}
+
+// Peers gives the pinned peers, in the order of the file.
+func (c *Config) Peers() []Peer { return slices.Clone(c.Federation.PeerList) }
