@@ -1,0 +1,76 @@
+# Registered datasets: known researchers may have a count, never below the privacy
+# threshold. Beacon does not say what "known" means, so each dataset says it:
+# registered_by "login" is any accepted passport, "visas" is Registered Access as
+# GA4GH Passport 1.2 defines it.
+package candig.access
+
+ceilings[dataset.id] contains {
+	"granularity": "count",
+	"exact": false,
+	"rule": "registered by login",
+	"visas": [],
+	"grants": [],
+	"until": input.caller.until,
+} if {
+	signed_in
+	some dataset in input.datasets
+	dataset.access == "registered"
+	dataset.registered_by == "login"
+}
+
+# Both visas carry the same value, and speak of the same person at the same
+# issuer: the same sub elsewhere is somebody else.
+ceilings[dataset.id] contains {
+	"granularity": "count",
+	"exact": false,
+	"rule": "registered by visas",
+	"visas": [terms.digest, status.digest],
+	"grants": [],
+	"until": min({terms.expires, status.expires}),
+} if {
+	signed_in
+	some dataset in input.datasets
+	dataset.access == "registered"
+	dataset.registered_by == "visas"
+	some value, accepted in input.visas.AcceptedTermsAndPolicies
+	value_fits(value, dataset)
+	some terms in accepted
+	terms.by != "" # the standard demands it of this type
+	by_fits(terms, dataset)
+	fits(terms, dataset)
+	some status in input.visas.ResearcherStatus[value]
+	status.iss == terms.iss
+	status.sub == terms.sub
+	by_fits(status, dataset)
+	fits(status, dataset)
+}
+
+# The value is the policy that was accepted. A dataset without a value takes any,
+# as long as both visas agree on it.
+value_fits(value, dataset) if {
+	dataset.value == ""
+	value != ""
+}
+
+value_fits(value, dataset) if {
+	dataset.value != ""
+	value == dataset.value
+}
+
+by_fits(_, dataset) if dataset.by == []
+
+by_fits(visa, dataset) if visa.by in dataset.by
+
+missing[dataset.id] contains "an accepted passport" if {
+	not signed_in
+	some dataset in input.datasets
+	dataset.access == "registered"
+}
+
+missing[dataset.id] contains "AcceptedTermsAndPolicies and ResearcherStatus visas of one person, with the value the dataset takes" if {
+	signed_in
+	some dataset in input.datasets
+	dataset.access == "registered"
+	dataset.registered_by == "visas"
+	not ceilings[dataset.id]
+}
