@@ -39,8 +39,6 @@ type assertion struct {
 	// Caller is absent when the caller is anonymous; then Passports is empty.
 	Caller    *trust.Identity `json:"caller,omitempty"`
 	Passports []trust.Digest  `json:"passports"`
-	// Critical names members that the reader must understand. None are defined.
-	Critical []string `json:"crit,omitempty"`
 }
 
 // jti is an assertion's ID in the form that is remembered.
@@ -71,8 +69,6 @@ func (a *assertion) stamp(now time.Time) {
 // this connection.
 func (a *assertion) checkAddress(o ReceiverOptions, in Incoming) *refusal {
 	switch {
-	case len(a.Critical) > 0:
-		return refuse("critical", "needs the reader to understand %.80q", a.Critical[0])
 	case a.Network != o.Network:
 		return refuse("network", "made for the network %.80q", a.Network)
 	case a.Issuer != in.Node:

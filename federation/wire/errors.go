@@ -2,10 +2,8 @@ package wire
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 
 	"github.com/quic-go/quic-go"
 )
@@ -132,10 +130,4 @@ func callError(ctx context.Context, err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrUnreachable, failure(err))
-}
-
-// isClosed tells whether a socket was closed under the transport, which is a
-// reason to stop and not a peer's doing.
-func isClosed(err error) bool {
-	return errors.Is(err, net.ErrClosed) || errors.Is(err, quic.ErrTransportClosed) || errors.Is(err, tls.AlertError(0))
 }
