@@ -1,0 +1,39 @@
+# The commands that people use; .ci/run calls the same ones.
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+CONCURRENT = ./federation/... ./trust/issuers ./trust/passport ./store ./query/local ./query/source/variants ./node/... ./simulate/...
+FUZZTIME ?= 10s
+
+.PHONY: build test race vet lint fuzz bench compose ci clean
+
+build:
+	CGO_ENABLED=0 go build -trimpath -o bin/candignode ./cmd/candignode
+
+test:
+	go test ./...
+
+race:
+	go test -race $(CONCURRENT)
+
+vet:
+	gofmt -l . | (! grep .)
+	go vet ./...
+
+lint: vet
+	go run $(STATICCHECK) ./...
+
+# Every fuzz target for FUZZTIME each.
+fuzz:
+	configs/ci/fuzz $(FUZZTIME)
+
+# The table of docs/performance.md.
+bench:
+	go test -run '^$$' -bench . -benchtime 2s ./trust/... ./federation/... ./store ./query/... ./node/...
+
+compose:
+	simulate/compose.sh
+
+ci:
+	.ci/run
+
+clean:
+	rm -rf bin
