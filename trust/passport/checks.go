@@ -1,0 +1,111 @@
+package passport
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/candignode/candignode/trust"
+	"github.com/candignode/candignode/trust/jose"
+)
+
+// allowed keeps to the two algorithms of passports and visas (GA4GH AAI 1.2,
+// "Signing Algorithms"). Verify checks again, against the key.
+func allowed(algorithm string) *jose.Error {
+	if algorithm != jose.RS256 && algorithm != jose.ES256 {
+		return refuse(trust.ReasonAlgorithm, "signed with %.80q, which is not accepted here: its issuer must use RS256 or ES256", algorithm)
+	}
+	return nil
+}
+
+// chooseKey finds the one believed key of this issuer, and of no other, that a
+// token names (passports.md, rows 11 and 95). A key at or past its Until is as
+// good as unknown: a refresh may bring it back.
+func chooseKey(iv trust.IssuerView, kid string, now time.Time) (trust.BelievedKey, *jose.Error) {
+	var found []trust.BelievedKey
+	stale := false
+	for _, key := range iv.Keys {
+		if kid != "" && key.KeyID != kid {
+			continue
+		}
+		if !now.Before(key.Until) {
+			stale = true
+			continue
+		}
+		found = append(found, key)
+	}
+	switch {
+	case kid == "" && !iv.Policy.AllowMissingKeyID:
+		return trust.BelievedKey{}, refuse(trust.ReasonHeader, "the token does not name its key (kid)")
+	case kid == "" && len(found) > 1:
+		return trust.BelievedKey{}, refuse(trust.ReasonHeader, "the token does not name its key (kid), and its issuer has several")
+	case len(found) > 1:
+		return trust.BelievedKey{}, refuse(trust.ReasonUnknownKey, "the issuer has several keys under the token's kid, so none of them is used")
+	case len(found) == 0 && stale:
+		return trust.BelievedKey{}, refuse(trust.ReasonUnknownKey, "the token's key has not been confirmed by its issuer for too long; try again when this site reaches the issuer")
+	case len(found) == 0:
+		return trust.BelievedKey{}, refuse(trust.ReasonUnknownKey, "the token names a key that this site does not know for its issuer: ask for a new token, its key may have been withdrawn")
+	}
+	return found[0], nil
+}
+
+// inTime checks exp, iat and nbf (RFC 7519, sections 4.1.4 to 4.1.6). exp has no
+// leeway: now equal to exp is expired. For a token that is not valid yet, ready
+// is when to look again.
+func inTime(now time.Time, iat, nbf, exp jose.NumericDate) (refusal *jose.Error, ready time.Time) {
+	begins := iat.Time
+	if nbf.After(begins) {
+		begins = nbf.Time
+	}
+	begins = begins.Add(-leeway)
+	switch {
+	case !now.Before(exp.Time):
+		return refuse(trust.ReasonExpired, "expired: ask its issuer for a new one"), time.Time{}
+	case now.Before(begins):
+		return refuse(trust.ReasonNotYetValid, "not valid yet (iat or nbf lies in the future): is a clock wrong?"), begins
+	}
+	return nil, time.Time{}
+}
+
+// bound climbs the binding ladder (trust-protocol.md, section 11; passports.md,
+// rows 8 and 9): a passport with aud must name this site, or the site that
+// forwards it; one without is taken from a direct caller unless the issuer's
+// policy wants aud, and from a forwarding site only if the operator listed it.
+func (a *attempt) bound(r *passportRecord) (unbound bool, refusal *jose.Error) {
+	trusted, ok := a.view.Lookup(r.identity.Issuer)
+	if !ok {
+		return false, refuse(trust.ReasonUntrustedIssuer, "this site does not take passports of this issuer")
+	}
+	policy := trusted.Policy
+	if r.audience.present {
+		if a.names(r, "") || a.origin != "" && a.names(r, a.origin) {
+			return false, nil
+		}
+		return false, refuse(trust.ReasonAudience, "the passport was made for somebody else (aud): ask for one for this site")
+	}
+	switch {
+	case policy.RequireAud:
+		return false, refuse(trust.ReasonUnbound, "the passport names no audience (aud), and this site wants one: ask for a passport for this site")
+	case a.origin != "" && !slices.Contains(policy.AcceptUnboundFrom, a.origin):
+		return false, refuse(trust.ReasonUnbound, "the passport names no audience (aud), so this site cannot take it from another: ask for one with an audience")
+	}
+	return true, nil
+}
+
+// names compares exactly; an empty client id names nobody.
+func (a *attempt) names(r *passportRecord, site trust.SiteName) bool {
+	for _, id := range a.v.options.Audiences(r.identity.Issuer, site) {
+		if id != "" && slices.Contains(r.audience.names, id) {
+			return true
+		}
+	}
+	return false
+}
+
+// quoted is text of a token within a sentence.
+func quoted(s string) string {
+	if s = shown(s); len(s) > 0 && s[0] == '"' {
+		return s
+	}
+	return strconv.Quote(s)
+}

@@ -1,0 +1,64 @@
+package passport
+
+import "time"
+
+// Every bound on what comes from outside, with its reason.
+const (
+	// maxPassports is how many passports one request may show: a person has
+	// one or two brokers.
+	maxPassports = 10
+
+	// maxPassportBytes: a passport of 100 ordinary visas takes about 165 kB, one
+	// of 200 with 4096-bit signatures about 600 kB.
+	maxPassportBytes = 1 << 20
+
+	// maxRequestBytes bounds all passports of a request together.
+	maxRequestBytes = 2 << 20
+
+	// maxVisas bounds the visas of a request, and with them its signature
+	// checks: 200 cost about 10 ms (RS256) or 25 ms (ES256) of one core.
+	maxVisas = 200
+
+	// maxVisaBytes: ordinary visas take 1.0 to 1.6 kB, one that links many
+	// identities a few more.
+	maxVisaBytes = 16 << 10
+
+	// maxRefreshes is for how many issuers one request may ask for fresh keys.
+	// Each is configured, and has its own cool-down besides.
+	maxRefreshes = 4
+
+	// maxURLClaim is the bound on claims that are URLs, in characters (GA4GH
+	// Passport 1.2, "URL Claims"); OpenID Connect Core, section 2, bounds sub
+	// likewise.
+	maxURLClaim = 255
+
+	// maxLinkValue bounds the value of LinkedIdentities, a list of pairs, in
+	// characters.
+	maxLinkValue = 4096
+
+	// maxShown bounds text of a token that was not accepted when it is told
+	// to a person.
+	maxShown = 80
+
+	// leeway is how far iat and nbf may lie in the future, and asserted after
+	// iat, for clocks that differ (RFC 7519, section 4.1.4). exp has none: a
+	// token is expired when now equals exp.
+	leeway = 30 * time.Second
+
+	// defaultCacheEntries and defaultCacheBytes are used for zero Options:
+	// about 400 bytes an entry.
+	defaultCacheEntries = 16 << 10
+	defaultCacheBytes   = 32 << 20
+)
+
+// noOrganization is the source of assertions that no organization makes; it
+// vouches for nothing (GA4GH Passport 1.2, "source").
+const noOrganization = "https://no.organization"
+
+// The header types of passports and visas (GA4GH AAI 1.2, "Passport Format";
+// GA4GH Passport 1.2, "typ").
+const (
+	passportType = "vnd.ga4gh.passport+jwt"
+	visaType     = "vnd.ga4gh.visa+jwt"
+	plainType    = "JWT"
+)

@@ -1,0 +1,182 @@
+package passport
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/candignode/candignode/trust"
+	"github.com/candignode/candignode/trust/jose"
+)
+
+// Verdict is what the passports of one request establish. It belongs to whoever
+// asked: nothing in it is shared with another request.
+type Verdict struct {
+	// Caller is who asks. Caller.Until is the least over the passports and the
+	// evidence for their keys; each visa has its own Expires (lowered by the
+	// evidence for its key), so that a visa about to expire shortens only what
+	// relies on it. Whoever decides takes the least over what it used.
+	Caller    trust.Caller
+	Passports []PassportVerdict
+	Visas     []VisaVerdict // all of them, in the order shown, accepted or not
+	// Until is the least over everything accepted: until then nothing of this
+	// verdict changes for the worse by the passing of time. Zero for a request
+	// without passports.
+	Until time.Time
+}
+
+// PassportVerdict tells about one accepted passport; one that is not accepted
+// refuses the request.
+type PassportVerdict struct {
+	trust.Identity
+	Accepted bool         `json:"accepted"`
+	Key      string       `json:"key"`               // thumbprint of the verifying key
+	Until    time.Time    `json:"until"`             // the least of exp and the key's evidence
+	Unbound  bool         `json:"unbound,omitempty"` // it names no audience, and was taken all the same
+	Digest   trust.Digest `json:"digest"`
+}
+
+// VisaVerdict tells about one visa. The texts of a visa that was not accepted
+// are shortened and escaped, and unverified unless Key is set.
+type VisaVerdict struct {
+	trust.Identity
+	Type     string       `json:"type"`
+	Value    string       `json:"value"`
+	Source   string       `json:"source"`
+	By       string       `json:"by,omitempty"`
+	Accepted bool         `json:"accepted"`
+	Reason   trust.Reason `json:"reason,omitempty"` // why it is not accepted
+	Detail   string       `json:"detail,omitempty"` // for a researcher: what is wrong, what to do
+	Key      string       `json:"key,omitempty"`    // thumbprint of the verifying key
+	Until    time.Time    `json:"until,omitzero"`   // the least of exp and the key's evidence
+	Digest   trust.Digest `json:"digest"`
+}
+
+// Refusal refuses a request as a whole because of one of its passports: it is
+// never served as if the passport had not been shown (GA4GH Passport 1.2,
+// section 8.1). Its text is safe to show and to log.
+type Refusal struct {
+	Reason trust.Reason
+	Detail string
+	Index  int // of the passport in Request.Passports
+}
+
+// Error gives "passport 1: reason: detail", counting from 1.
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("passport %d: %s: %s", r.Index+1, r.Reason, r.Detail)
+}
+
+// refuse makes a refusal of one token. Untrusted text goes in as %.80q only.
+func refuse(reason trust.Reason, format string, args ...any) *jose.Error {
+	return &jose.Error{Reason: reason, Detail: fmt.Sprintf(format, args...)}
+}
+
+// asRefusal takes the reason out of an error of package jose.
+func asRefusal(err error) *jose.Error {
+	if own, ok := err.(*jose.Error); ok {
+		return own
+	}
+	return refuse(trust.ReasonMalformed, "cannot be read")
+}
+
+// passportRecord is what was found out about one passport, apart from who shows
+// it to whom: the audience is judged anew each time, because the client ids of
+// sites change without a new View. It is immutable and may be cached.
+type passportRecord struct {
+	identity trust.Identity
+	key      string
+	until    time.Time // the least of exp and the key's evidence
+	audience audience
+	visas    []*visaRecord
+	wanting  []string // issuers of visas that name a key not known
+}
+
+// visaRecord is what was found out about one visa. It is immutable and may be
+// cached; claims of a visa that was not accepted are fit to be shown.
+type visaRecord struct {
+	visa   trust.Visa // Expires is set only if it was accepted
+	reason trust.Reason
+	detail string
+	// until is when to look again: when an accepted visa ends, or when one
+	// that is not valid yet begins. 0: time alone changes nothing.
+	until instant
+}
+
+func (r *visaRecord) accepted() bool { return r.reason == "" }
+
+func (r *visaRecord) verdict() VisaVerdict {
+	return VisaVerdict{
+		Identity: r.visa.Identity, Type: r.visa.Type, Value: r.visa.Value, Source: r.visa.Source, By: r.visa.By,
+		Accepted: r.accepted(), Reason: r.reason, Detail: r.detail,
+		Key: r.visa.KeyID, Until: r.visa.Expires, Digest: r.visa.Digest,
+	}
+}
+
+// recordBytes is what a record and its cache entry take besides their text.
+const recordBytes = 400
+
+func (r *visaRecord) size() int {
+	return recordBytes + len(r.visa.Subject) + len(r.visa.Value) + len(r.visa.Source) + len(r.visa.Type) + len(r.detail)
+}
+
+// size counts the visas in full, although they are mostly shared with the cache
+// of visas: the bound then holds whichever is forgotten first.
+func (r *passportRecord) size() int {
+	n := recordBytes + len(r.identity.Subject)
+	for _, name := range r.audience.names {
+		n += 16 + len(name)
+	}
+	for _, visa := range r.visas {
+		n += 8 + visa.size()
+	}
+	return n
+}
+
+// expiry is when the record as a whole must be looked at again.
+func (r *passportRecord) expiry() instant {
+	least := instantOf(r.until)
+	for _, visa := range r.visas {
+		if visa.until != 0 {
+			least = min(least, visa.until)
+		}
+	}
+	return least
+}
+
+// add unites the verdict with one more accepted passport. The first one says who
+// the caller is; visas keep their own (iss, sub), and nothing joins them here.
+func (v *Verdict) add(p trust.Passport, r *passportRecord, unbound bool) {
+	if v.Caller.IsZero() {
+		v.Caller.Identity, v.Caller.Until, v.Until = r.identity, r.until, r.until
+	}
+	v.Caller.Until = earliest(v.Caller.Until, r.until)
+	v.Caller.Unbound = v.Caller.Unbound || unbound
+	v.Until = earliest(v.Until, r.until)
+	v.Caller.Passports = append(v.Caller.Passports, p)
+	v.Passports = append(v.Passports, PassportVerdict{
+		Identity: r.identity, Accepted: true, Key: r.key, Until: r.until, Unbound: unbound, Digest: p.Digest(),
+	})
+	if v.Visas == nil && len(r.visas) > 0 {
+		v.Visas = make([]VisaVerdict, 0, len(r.visas))
+		v.Caller.Visas = make([]trust.Visa, 0, len(r.visas))
+	}
+	first := len(v.Passports) == 1
+	for _, record := range r.visas {
+		v.Visas = append(v.Visas, record.verdict())
+		if !record.accepted() {
+			continue
+		}
+		v.Until = earliest(v.Until, record.visa.Expires)
+		same := func(other trust.Visa) bool { return other.Digest == record.visa.Digest }
+		if first || !slices.ContainsFunc(v.Caller.Visas, same) {
+			v.Caller.Visas = append(v.Caller.Visas, record.visa)
+		}
+	}
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
