@@ -96,6 +96,9 @@ func (im *importer) run(ctx context.Context) (done Imported, err error) {
 		return done, err
 	}
 	im.step("verified")
+	if err := ctx.Err(); err != nil {
+		return done, fmt.Errorf("import stopped: %w", err)
+	}
 	done = Imported{
 		Release: about.Release, File: filepath.Join(im.Dir, about.Dataset+"-"+about.Release+".variants"),
 		Holdings: about.holdings(), Records: im.meter.now.Records, Skipped: im.skipped,

@@ -29,9 +29,9 @@ const (
 
 // Sizes of working memory: what an import needs does not depend on its input.
 const (
-	runBytes    = 64 << 20 // variants held before they are sorted and set aside
-	maxRuns     = 64       // runs merged at once, each with an open file
-	batchBytes  = 8 << 20  // values per transaction while a release is written
-	readBytes   = 256 << 10
-	checkEvery  = 1 << 10 // variants between two looks at the context
+	runBytes   = 64 << 20 // variants held before they are sorted and set aside
+	maxRuns    = 64       // runs merged at once, each with an open file
+	batchBytes = 8 << 20  // values per transaction while a release is written
+	readBytes  = 256 << 10
+	checkEvery = 1 << 10 // variants between two looks at the context
 )
