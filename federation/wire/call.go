@@ -219,7 +219,11 @@ func (l *Line) serve(r *run, stream *quic.Stream) error {
 	if err != nil {
 		return err
 	}
-	return respond(stream, *buffer, response, in)
+	if err := respond(stream, *buffer, response); err != nil {
+		return err
+	}
+	r.answered.Store(time.Now().UnixNano())
+	return in.end()
 }
 
 // handle runs the handler, within the kind's share of this peer's calls.
@@ -253,17 +257,14 @@ func (l *Line) handle(ctx context.Context, kind Kind, handler Handler, request [
 	return response, nil
 }
 
-func respond(stream *quic.Stream, buffer, response []byte, in *reader) error {
+func respond(stream *quic.Stream, buffer, response []byte) error {
 	if err := stream.SetWriteDeadline(time.Now().Add(responseTime)); err != nil {
 		return err
 	}
 	if err := send(stream, binary.BigEndian.AppendUint32(buffer[:0], uint32(len(response))), response); err != nil {
 		return err
 	}
-	if err := stream.Close(); err != nil {
-		return err
-	}
-	return in.end()
+	return stream.Close()
 }
 
 // reader takes frames from a stream through one borrowed buffer.

@@ -56,6 +56,8 @@ const (
 	keepAlive = 10 * time.Second
 	// drainTime is how long running handlers may finish when the node stops.
 	drainTime = 5 * time.Second
+	// lingerTime lies between the last response and the end of its connection.
+	lingerTime = 300 * time.Millisecond
 
 	// firstBackoff and lastBackoff bound the pause between attempts to reach a
 	// peer: quick after a restart, and no burden on one that is down for days.

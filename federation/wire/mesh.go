@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -102,6 +103,7 @@ type run struct {
 	all      sync.WaitGroup // every goroutine of the mesh
 	accepts  sync.WaitGroup // those that may still add to working
 	working  sync.WaitGroup // running handlers
+	answered atomic.Int64   // when the last response was written, Unix nanoseconds
 }
 
 // New checks the options and opens nothing.
@@ -260,6 +262,8 @@ func (m *Mesh) stop(r *run, listener *quic.Listener) {
 	case <-timer.C:
 		m.log.Warn("calls of peers were cut off: the node stops and they did not end in time", "waited", drainTime)
 	}
+	// Closing drops what has not left yet, so the last response gets a moment.
+	sleep(context.Background(), time.Until(time.Unix(0, r.answered.Load()).Add(lingerTime)))
 	for _, p := range peers {
 		p.close(closeShutdown, "")
 	}

@@ -190,9 +190,9 @@ func eventually(t testing.TB, what string, ok func() bool) {
 // nothing arrives.
 type socket struct {
 	net.PacketConn
-	cut      atomic.Bool
-	unplugs  chan struct{}
-	unplugMu sync.Once
+	cut        atomic.Bool
+	unplugs    chan struct{}
+	unplugOnce sync.Once
 }
 
 func newSocket(inner net.PacketConn) *socket {
@@ -223,10 +223,14 @@ func (c *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 }
 
+// SetReadBuffer and SetWriteBuffer keep quic-go from warning that it cannot.
+func (c *socket) SetReadBuffer(int) error  { return nil }
+func (c *socket) SetWriteBuffer(int) error { return nil }
+
 // unplug cuts for good and frees the port.
 func (c *socket) unplug() {
 	c.cut.Store(true)
-	c.unplugMu.Do(func() {
+	c.unplugOnce.Do(func() {
 		close(c.unplugs)
 		c.PacketConn.Close()
 	})
