@@ -8,9 +8,14 @@ import (
 	"github.com/candignode/candignode/trust/access"
 )
 
+// DefaultThreshold is what a Floor without a threshold uses: a floor that was
+// never set must not be no floor. Ten individuals cost an attacker who holds the
+// victim's genome 156 questions of yes or no instead of one.
+const DefaultThreshold = 10
+
 // Floor is the least number of distinct individuals that an answer may speak of.
 type Floor struct {
-	Threshold int // individuals; below it the answer is the same as for zero
+	Threshold int // individuals; below it the answer is the same as for zero; less than 1: DefaultThreshold
 }
 
 // Protect makes what may leave from a raw count and the decision that allowed
@@ -21,7 +26,11 @@ func (f Floor) Protect(dataset string, raw query.Raw, decision access.Decision) 
 	n, precision := int64(raw.Individuals), query.Exact
 	if !decision.ExactCounts {
 		precision = query.Thresholded
-		if n < int64(f.Threshold) {
+		threshold := f.Threshold
+		if threshold < 1 {
+			threshold = DefaultThreshold
+		}
+		if n < int64(threshold) {
 			n = 0
 		}
 	}

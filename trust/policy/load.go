@@ -154,7 +154,7 @@ func compile(modules map[string]*ast.Module) (*ast.Compiler, error) {
 func checkEntryPoints(compiler *ast.Compiler) error {
 	var errs []error
 	for _, name := range []string{"ceilings", "visa_types"} {
-		if len(compiler.GetRulesForVirtualDocument(ast.MustParseRef(entryPoint+"."+name))) == 0 {
+		if len(compiler.GetRules(ast.MustParseRef(entryPoint+"."+name))) == 0 {
 			errs = append(errs, fmt.Errorf("%w: %s.%s is missing: define it in package %s",
 				ErrPolicy, entryPoint, name, strings.TrimPrefix(entryPoint, "data.")))
 		}
@@ -167,18 +167,21 @@ func checkEntryPoints(compiler *ast.Compiler) error {
 // block list would block nobody.
 func checkReferences(compiler *ast.Compiler) error {
 	var errs []error
+	check := func(ref ast.Ref) bool {
+		prefix := ref.GroundPrefix()
+		if ref.HasPrefix(ast.DefaultRootRef) && len(compiler.GetRules(prefix)) == 0 {
+			where := ""
+			if l := ref[0].Location; l != nil {
+				where = fmt.Sprintf("%s:%d: ", l.File, l.Row)
+			}
+			errs = append(errs, fmt.Errorf("%w: %s%s is defined nowhere in the policy", ErrPolicy, where, prefix))
+		}
+		return false
+	}
 	for _, name := range slices.Sorted(maps.Keys(compiler.Modules)) {
-		ast.WalkRefs(compiler.Modules[name], func(ref ast.Ref) bool {
-			prefix := ref.GroundPrefix()
-			if !ref.HasPrefix(ast.DefaultRootRef) || len(compiler.GetRules(prefix)) > 0 {
-				return false
-			}
-			if location := ref[0].Location; location != nil {
-				name = fmt.Sprintf("%s:%d", location.File, location.Row)
-			}
-			errs = append(errs, fmt.Errorf("%w: %s: %s is defined nowhere in the policy", ErrPolicy, name, prefix))
-			return false
-		})
+		for _, rule := range compiler.Modules[name].Rules {
+			ast.WalkRefs(rule, check)
+		}
 	}
 	return errors.Join(errs...)
 }

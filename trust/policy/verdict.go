@@ -132,7 +132,7 @@ func newCeiling(t *ast.Term) (c ceiling, err error) {
 			return fmt.Errorf("ceilings: a member has %.80s, which means nothing", key)
 		}
 		if !ok {
-			return fmt.Errorf("ceilings: %s is %.80s, which cannot be", name, value)
+			return fmt.Errorf("ceilings: %s is %.80s, which cannot be", string(name), value)
 		}
 		return nil
 	})
