@@ -113,8 +113,8 @@ func TestOnlyPassportsTravel(t *testing.T) {
 	uhn = w.site("uhn")
 	caller.Passports = nil
 	for _, c := range []trust.Caller{caller, {}} {
-		if _, err := uhn.everyone.Ask(t.Context(), c, aQuestion()); err != nil {
-			t.Fatal(err)
+		if answer, err := uhn.everyone.Ask(t.Context(), c, aQuestion()); err != nil || !answer.Complete() {
+			t.Fatal(statuses(answer), err)
 		}
 	}
 	for _, got := range w.site("chus").self.asked() {
@@ -170,10 +170,10 @@ func TestASilentPeerCostsNobodyElseAnything(t *testing.T) {
 		peerTimeout     time.Duration
 		atLeast, atMost time.Duration
 	}{
-		"deadline of the node":     {0, 0, 9 * time.Second, 10 * time.Second},
-		"deadline of the caller":   {time.Second, 0, 900 * time.Millisecond, time.Second},
+		"deadline of the node":     {0, 0, 9 * time.Second, 9900 * time.Millisecond},
+		"deadline of the caller":   {time.Second, 0, 900 * time.Millisecond, 990 * time.Millisecond},
 		"time of a peer":           {0, 3 * time.Second, 3 * time.Second, 3 * time.Second},
-		"deadline before the peer": {2 * time.Second, 3 * time.Second, 1900 * time.Millisecond, 2 * time.Second},
+		"deadline before the peer": {2 * time.Second, 3 * time.Second, 1900 * time.Millisecond, 1990 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -346,6 +346,39 @@ func TestCancellingReachesEverybody(t *testing.T) {
 			t.Errorf("after %v %d had ended, %d parts were given out", time.Since(begin), len(ended), given)
 		}
 	})
+}
+
+// Also when this site's part had arrived: half an answer is none.
+func TestCancellingAfterTheFirstPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		uhn := w.site("uhn")
+		uhn.lines["bcgsc"], uhn.lines["chus"] = silent, silent
+		ctx, cancel := context.WithCancel(t.Context())
+		var given []trust.SiteName
+		_, err := uhn.everyone.AskEach(ctx, alice(), aQuestion(), func(p query.Part) {
+			given = append(given, p.Site)
+			cancel()
+		})
+		if !errors.Is(err, context.Canceled) || !slices.Equal(given, []trust.SiteName{"uhn"}) {
+			t.Errorf("got %v, given out %v", err, given)
+		}
+	})
+}
+
+// A site that stands in its own peer table is asked once, here.
+func TestThisSiteIsNotItsOwnPeer(t *testing.T) {
+	w := newWorld(t, func(o *Options) {
+		others, self := o.Peers, Peer{Site: o.Site, Node: o.Node, MayAsk: true}
+		o.Peers = func() []Peer { return append(others(), self) }
+	})
+	answer, err := w.site("uhn").everyone.Ask(t.Context(), alice(), aQuestion())
+	if got := statuses(answer); err != nil || got != "bcgsc=ok:10 chus=ok:20 uhn=ok:30" {
+		t.Errorf("got %s, %v", got, err)
+	}
+	if n := len(w.sent()); n != 2 {
+		t.Errorf("%d messages left, want two", n)
+	}
 }
 
 // The answer must not leave when this site's part could not be recorded; the

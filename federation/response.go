@@ -42,9 +42,15 @@ const (
 	codeDenied      = "denied"
 	codeNothing     = "nothing"
 	codeError       = "error"
+
+	// What a site may say about its own failure. Its other codes are for its
+	// own callers, and read as codeError here.
+	codePolicyError = "policy_error"
+	codeSourceError = "source_error"
+	codeAccessEnded = "access_ended"
 )
 
-// sentences says what a code means to the caller.
+// sentence says what a code means to the caller.
 func sentence(code string) string {
 	switch code {
 	case codeTimeout:
@@ -65,6 +71,12 @@ func sentence(code string) string {
 		return "the site's policy gives you nothing for this question"
 	case codeNothing:
 		return "the site serves no such data"
+	case codePolicyError:
+		return "the site could not decide about the question"
+	case codeSourceError:
+		return "the site could not read its data"
+	case codeAccessEnded:
+		return "your access ended while the site was counting; renew it and ask again"
 	}
 	return "the site could not answer"
 }
@@ -132,7 +144,12 @@ func readResponse(b []byte, peer Peer, request query.Request) (query.Part, error
 	case query.Timeout:
 		return failed(peer.Site, peer.Node, r.Status, codeTimeout), nil
 	case query.Failed:
-		return failed(peer.Site, peer.Node, r.Status, codeError), nil
+		switch r.Code {
+		case codePolicyError, codeSourceError, codeAccessEnded:
+		default:
+			r.Code = codeError
+		}
+		return failed(peer.Site, peer.Node, r.Status, r.Code), nil
 	}
 	// Unreachable and BadVersion are what this node finds out by itself.
 	return query.Part{}, fmt.Errorf("%w: status %.40q", errResponse, r.Status)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -21,6 +22,7 @@ func TestLyingPeer(t *testing.T) {
 		bend     func(*query.Request)
 	}{
 		"honest":           {response: head + honest + `]}`, want: "ok:12"},
+		"100 datasets":     {response: head + numberedDatasets(honest, query.MaxDatasets) + `]}`, want: "ok" + strings.Repeat(":12", 100)},
 		"unknown member":   {response: head + honest + `],"receipt":"x"}`, want: "ok:12"},
 		"fewer than asked": {response: head + `{"dataset":"d1","granularity":"boolean","exists":true}]}`, want: "ok"},
 		"record was asked": {response: head + honest + `]}`, want: "ok:12", bend: func(q *query.Request) { q.Granularity = query.Record }},
@@ -43,6 +45,7 @@ func TestLyingPeer(t *testing.T) {
 		"for another node":       {response: strings.Replace(head, "NODE", "other", 1) + honest + `]}`, want: "error"},
 		"for no site":            {response: `{"status":"ok","datasets":[` + honest + `]}`, want: "error"},
 		"negative count":         {response: head + strings.Replace(honest, "12", "-12", 1) + `]}`, want: "error"},
+		"negative and not there": {response: head + `{"dataset":"d1","granularity":"count","exists":false,"count":-1,"precision":"exact"}]}`, want: "error"},
 		"more than there are":    {response: head + strings.Replace(honest, "12", "10000000001", 1) + `]}`, want: "error"},
 		"count that overflows":   {response: head + strings.Replace(honest, "12", "9223372036854775808", 1) + `]}`, want: "error"},
 		"count that is a half":   {response: head + strings.Replace(honest, "12", "1.5", 1) + `]}`, want: "error"},
@@ -58,7 +61,7 @@ func TestLyingPeer(t *testing.T) {
 		"dataset twice":          {response: head + honest + `,` + honest + `]}`, want: "error"},
 		"ok without a dataset":   {response: head + `]}`, want: "error"},
 		"denied with data":       {response: strings.Replace(head, `"ok"`, `"denied"`, 1) + honest + `]}`, want: "error"},
-		"101 datasets":           {response: head + strings.Repeat(honest+",", 100) + honest + `]}`, want: "error"},
+		"101 datasets":           {response: head + numberedDatasets(honest, query.MaxDatasets+1) + `]}`, want: "error"},
 		"unreachable, it says":   {response: `{"site":"bcgsc","node":"NODE","status":"unreachable"}`, want: "error"},
 		"bad version, it says":   {response: `{"site":"bcgsc","node":"NODE","status":"bad_version"}`, want: "error"},
 		"a status of its own":    {response: `{"site":"bcgsc","node":"NODE","status":"fine"}`, want: "error"},
@@ -89,11 +92,23 @@ func TestLyingPeer(t *testing.T) {
 			if part.Status == query.OK {
 				return
 			}
+			if strings.Contains(c.response, `"code":"source"`) && part.Error.Code != codeError {
+				t.Errorf("the peer's own code %q was passed on", part.Error.Code)
+			}
 			if part.Error == nil || part.Error.Message != sentence(part.Error.Code) || len(part.Datasets) > 0 {
 				t.Errorf("got %+v, %+v", part, part.Error)
 			}
 		})
 	}
+}
+
+// numberedDatasets repeats a dataset n times under different ids.
+func numberedDatasets(dataset string, n int) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = strings.Replace(dataset, "d1", fmt.Sprintf("d%03d", i), 1)
+	}
+	return strings.Join(all, ",")
 }
 
 // Every part that a site can make is one that its peers take.
@@ -109,6 +124,9 @@ func TestOwnPartsAreTakenByPeers(t *testing.T) {
 		failed("bcgsc", "n", query.Nothing, codeNothing),
 		failed("bcgsc", "n", query.Timeout, codeTimeout),
 		failed("bcgsc", "n", query.Failed, codeError),
+		failed("bcgsc", "n", query.Failed, codePolicyError),
+		failed("bcgsc", "n", query.Failed, codeSourceError),
+		failed("bcgsc", "n", query.Failed, codeAccessEnded),
 	} {
 		b, err := encodeResponse(want)
 		if err != nil {

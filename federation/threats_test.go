@@ -151,6 +151,10 @@ func TestThreats(t *testing.T) {
 		"valid for longer":           {func(f *forgery) { f.claims.Expires++ }, "lifetime"},
 		"never expires":              {func(f *forgery) { f.claims.Expires = 1<<63 - 1 }, "lifetime"},
 		"expires before it is made":  {func(f *forgery) { f.claims.Expires = -1 << 63 }, "lifetime"},
+		"expires earlier than made":  {func(f *forgery) { f.claims.IssuedAt += 20; f.claims.Expires = f.claims.IssuedAt - 1 }, "lifetime"},
+		"replay memory is full": {func(f *forgery) {
+			f.w.site("bcgsc").receiver.used.peers[f.in.Node].number = maxRemembered
+		}, "replay_memory"},
 		"no jti":                     {func(f *forgery) { f.claims.ID = "" }, "assertion"},
 		"short jti":                  {func(f *forgery) { f.claims.ID = "AAAA" }, "assertion"},
 		"jti in another spelling":    {func(f *forgery) { f.claims.ID = strings.Repeat("A", 21) + "B" }, "assertion"},
