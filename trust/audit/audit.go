@@ -69,14 +69,30 @@ type Head struct {
 	Hash trust.Digest `json:"hash"`
 }
 
-// Append makes the entry that follows head.
-func Append(head Head, r Record) (Entry, error) {
+// Encode gives the body of the entry that r becomes: its JSON, with the time in
+// UTC and whole microseconds. It does not depend on the chain, so many callers
+// encode at once while one of them is being chained.
+func Encode(r Record) ([]byte, error) {
 	r.Time = r.Time.UTC().Truncate(time.Microsecond)
 	body, err := json.Marshal(r)
 	if err != nil {
-		return Entry{}, fmt.Errorf("audit record: %w", err)
+		return nil, fmt.Errorf("audit record: %w", err)
 	}
-	return Entry{Seq: head.Seq + 1, Hash: link(head.Hash, body), Body: body}, nil
+	return body, nil
+}
+
+// Chain makes the entry that follows head, with a body that Encode gave.
+func Chain(head Head, body []byte) Entry {
+	return Entry{Seq: head.Seq + 1, Hash: link(head.Hash, body), Body: body}
+}
+
+// Append makes the entry that follows head.
+func Append(head Head, r Record) (Entry, error) {
+	body, err := Encode(r)
+	if err != nil {
+		return Entry{}, err
+	}
+	return Chain(head, body), nil
 }
 
 // Head gives the entry's place.

@@ -1,0 +1,5 @@
+package store
+
+import "fmt"
+
+func child(role string) int { fmt.Println(role); return 0 }
