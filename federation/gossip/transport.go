@@ -84,13 +84,18 @@ func (t *transport) WriteTo(b []byte, addr string) (time.Time, error) {
 	return t.WriteToAddress(b, memberlist.Address{Addr: addr})
 }
 
-// WriteToAddress sends a packet to a member.
+// WriteToAddress sends a packet to a member. Its error is of the kind that
+// memberlist takes for a node that is gone, so that it forgets a node that is no
+// longer a member.
 func (t *transport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
 	id, err := t.member(a)
-	if err != nil {
-		return time.Time{}, err
+	if err == nil {
+		err = t.g.o.Carrier.SendDatagram(id, b)
 	}
-	return time.Now(), t.g.o.Carrier.SendDatagram(id, b)
+	if err != nil {
+		return time.Time{}, &net.OpError{Op: "write", Net: "udp", Err: err}
+	}
+	return time.Now(), nil
 }
 
 // DialTimeout opens a stream to a member's address.
