@@ -1,0 +1,155 @@
+package issuers
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/candignode/candignode/trust"
+)
+
+// Alarm is something that a person should look at. An alarm stands as long as its
+// cause does; none is acknowledged away.
+type Alarm struct {
+	Code    string         `json:"code"`
+	Issuer  string         `json:"issuer,omitempty"`
+	Site    trust.SiteName `json:"site,omitempty"`
+	Message string         `json:"message"`
+	Since   time.Time      `json:"since"`
+}
+
+// The codes of alarms. Codes may be added, never renamed.
+const (
+	AlarmFetchFailed  = "fetch_failed"        // the newest fetch failed; the last good set counts until it is stale
+	AlarmStale        = "stale"               // no usable key is left, because all evidence is too old
+	AlarmBadKey       = "bad_key"             // the issuer publishes what must not be published
+	AlarmQuorum       = "quorum_missing"      // a fetched key is seen by too few witnesses
+	AlarmDisagree     = "witnesses_disagree"  // fresh witnesses see different keys
+	AlarmSharedKey    = "shared_key"          // two issuers show the same key
+	AlarmMode         = "mode_not_run"        // the policy asks for what this version does not do
+	AlarmWithheld     = "not_recorded"        // a withdrawal could not be written
+	AlarmFork         = "fork"                // a site signed two histories
+	AlarmRestored     = "epoch_raised"        // peers held newer heads of this site than it did itself
+	AlarmClientID     = "client_id_contested" // two sites claim one client id
+	AlarmTooLarge     = "observation_too_large"
+	AlarmClock        = "clock"         // heads arrive from the future
+	AlarmLostEvidence = "lost_evidence" // something in the store could not be read
+)
+
+// findAlarms looks for what is wrong in the settled beliefs.
+func (d *draft) findAlarms(self trust.SiteName, shared map[string][]string) []Alarm {
+	var alarms []Alarm
+	for _, issuer := range slices.Sorted(maps.Keys(d.policies)) {
+		alarms = append(alarms, d.issuerAlarms(self, issuer)...)
+	}
+	for _, print := range slices.Sorted(maps.Keys(shared)) {
+		for _, issuer := range shared[print] {
+			alarms = append(alarms, Alarm{Code: AlarmSharedKey, Issuer: issuer, Message: bounded(fmt.Sprintf(
+				"key %s is shown by %q: ask them whose it is; if they are one organisation, pin it with mode manual", print, shared[print]))})
+		}
+	}
+	for _, site := range slices.Sorted(maps.Keys(d.peers)) {
+		if a := d.author(site); a != nil && a.forked() {
+			alarms = append(alarms, Alarm{Code: AlarmFork, Site: site, Message: fmt.Sprintf(
+				"site %s signed two histories in epoch %d: its word counts for nothing until it raises its epoch; speak with its operator", site, a.epoch())})
+		}
+	}
+	if d.own.raised > 0 {
+		alarms = append(alarms, Alarm{Code: AlarmRestored, Site: self, Message: fmt.Sprintf(
+			"peers held a newer head of this site than it did itself, so it now speaks in epoch %d: was it restored from an old backup, or does a second node run with its key?", d.own.raised)})
+	}
+	for _, issuer := range d.own.tooLarge {
+		alarms = append(alarms, Alarm{Code: AlarmTooLarge, Issuer: issuer, Message: fmt.Sprintf(
+			"the issuer's keys do not fit one record of %d bytes, so peers are not told what this node sees", MaxRecordBytes)})
+	}
+	for _, lost := range d.lostEvidence {
+		alarms = append(alarms, Alarm{Code: AlarmLostEvidence, Message: lost})
+	}
+	return alarms
+}
+
+func (d *draft) issuerAlarms(self trust.SiteName, issuer string) []Alarm {
+	var alarms []Alarm
+	add := func(code, format string, args ...any) {
+		alarms = append(alarms, Alarm{Code: code, Issuer: issuer, Message: bounded(fmt.Sprintf(format, args...))})
+	}
+	p, b, f := d.policies[issuer], d.beliefs[issuer], d.fetches[issuer]
+	if b.Problem != "" {
+		add(AlarmMode, "%s", b.Problem)
+		return alarms
+	}
+	if p.Mode == trust.ModeManual {
+		return alarms
+	}
+	if f.err != "" {
+		add(AlarmFetchFailed, "%s", f.err)
+	}
+	if !f.at.IsZero() && !fresh(f.at, staleAfter(p), d.evaluation(d.now)) {
+		add(AlarmStale, "the newest good fetch is of %s; its keys are not used any more", f.at.Format(time.RFC3339))
+	}
+	for _, r := range f.Rejected {
+		if r.Alarm {
+			add(AlarmBadKey, "key %.80q: %.300s", r.KeyID, r.Why)
+		}
+	}
+	votes := map[string]int{}
+	for _, k := range b.Keys {
+		for _, s := range k.SeenBy {
+			if s.Site != self {
+				votes[k.Thumbprint]++
+			}
+		}
+		if b.Needed > 0 && !k.Believed && votes[k.Thumbprint] < b.Needed && slices.ContainsFunc(f.Keys, func(o trust.Key) bool { return o.Thumbprint == k.Thumbprint }) {
+			add(AlarmQuorum, "key %s (kid %.80q) was fetched by this node, but only %d of the %d witnesses needed see it", k.Thumbprint, k.KeyID, votes[k.Thumbprint], b.Needed)
+		}
+	}
+	if sets := d.witnessSets(self, p); len(sets) > 1 {
+		add(AlarmDisagree, "the witnesses do not see the same keys: %s", strings.Join(sets, "; "))
+	}
+	if len(d.withheld[issuer]) > 0 {
+		add(AlarmWithheld, "a key was withdrawn, and the store could not record it: look at the disk")
+	}
+	return alarms
+}
+
+// witnessSets names the different key sets that the policy's fresh witnesses
+// see: more than one for longer than a poll means that somebody is shown
+// something else.
+func (d *draft) witnessSets(self trust.SiteName, p trust.IssuerPolicy) []string {
+	if p.Mode != trust.ModeDirectQuorum {
+		return nil
+	}
+	now, stale := d.evaluation(d.now), staleAfter(p)
+	seen := map[string][]string{}
+	for _, w := range d.evidence(self, p.Issuer).Sites {
+		if w.Forked || !slices.Contains(p.Witnesses, w.Site) || !fresh(w.Issued, stale, now) {
+			continue
+		}
+		for _, o := range w.Observations {
+			if o.Issuer == p.Issuer && fresh(o.At, stale, now) {
+				set := strings.Join(o.Thumbprints, " ")
+				seen[set] = append(seen[set], string(w.Site))
+			}
+		}
+	}
+	var sets []string
+	for _, set := range slices.Sorted(maps.Keys(seen)) {
+		sets = append(sets, strings.Join(seen[set], ", ")+" sees "+set)
+	}
+	return sets
+}
+
+// since keeps the time from which an alarm stands.
+func since(old, found []Alarm, now time.Time) []Alarm {
+	for i, a := range found {
+		found[i].Since = now.UTC().Truncate(time.Second)
+		for _, o := range old {
+			if o.Code == a.Code && o.Issuer == a.Issuer && o.Site == a.Site && o.Since.Before(found[i].Since) {
+				found[i].Since = o.Since
+			}
+		}
+	}
+	return found
+}

@@ -1,0 +1,234 @@
+package issuers
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/candignode/candignode/trust"
+)
+
+// Believe decides which of an issuer's keys are believed (trust-protocol.md,
+// section 7). It is pure, and the one place where evidence becomes trust.
+//
+// What it must never do: count evidence that names another issuer, count a site
+// that the policy does not name, count one site twice, count this site as its own
+// witness, or count a site that forked or whose head or observation is stale.
+func Believe(p trust.IssuerPolicy, ev Evidence, now time.Time) Belief {
+	if now.Before(ev.Floor) {
+		now = ev.Floor
+	}
+	b := Belief{Issuer: p.Issuer}
+	if p.Issuer == "" {
+		b.Problem = "no policy for this issuer"
+		return b
+	}
+	switch p.Mode {
+	case trust.ModeManual:
+		b.Keys = believePinned(ev.Pinned)
+		return b
+	case trust.ModeDirect:
+	case trust.ModeDirectQuorum:
+		b.Needed = needed(p, ev.Self)
+	default:
+		b.Problem = fmt.Sprintf("mode %.40q is not run by this version: use manual, direct or direct+quorum", p.Mode)
+		return b
+	}
+	stale := staleAfter(p)
+	votes := countVotes(p, ev, stale, now)
+	own := map[string][]trust.Key{} // one key may be published under two kids
+	for _, k := range ev.Own.Keys {
+		own[k.Thumbprint] = append(own[k.Thumbprint], k)
+	}
+	prints := slices.AppendSeq(slices.Collect(maps.Keys(own)), maps.Keys(votes))
+	slices.Sort(prints)
+	for _, print := range slices.Compact(prints) {
+		keys, fetched := own[print]
+		if !fetched {
+			keys = []trust.Key{{Thumbprint: print}}
+		}
+		for _, k := range keys {
+			b.Keys = append(b.Keys, judge(k, fetched, ev, votes[print], b.Needed, stale, now))
+		}
+	}
+	return b
+}
+
+// vote is one witness' fresh sighting of a key.
+type vote struct {
+	Sighting
+	until time.Time
+}
+
+// judge decides one key in mode direct (needed 0) or direct+quorum.
+func judge(k trust.Key, fetched bool, ev Evidence, votes []vote, needed int, stale time.Duration, now time.Time) KeyBelief {
+	kb := KeyBelief{Key: k}
+	ownUntil := ev.Own.At.Add(stale)
+	if fetched {
+		kb.SeenBy = append(kb.SeenBy, Sighting{Site: ev.Self, At: ev.Own.At})
+	}
+	for _, v := range votes {
+		kb.SeenBy = append(kb.SeenBy, v.Sighting)
+	}
+	switch {
+	case !fetched:
+		kb.Why = "not in this node's own fetch of the issuer"
+	case ev.Own.At.After(now.Add(skew)):
+		kb.Why = "this node's own fetch lies in the future: its clock was changed"
+	case !now.Before(ownUntil):
+		kb.Why = fmt.Sprintf("this node's own fetch is older than %s", stale)
+	case len(votes) < needed:
+		kb.Why = fmt.Sprintf("fetched by this node, but seen by %d of the %d witnesses needed", len(votes), needed)
+	default:
+		kb.Believed, kb.Until = true, ownUntil
+		kb.Why = "fetched by this node"
+		if needed > 0 {
+			// The key falls when the votes fall below needed: with the needed-th
+			// longest lasting of them.
+			if until := votes[needed-1].until; until.Before(kb.Until) {
+				kb.Until = until
+			}
+			kb.Why = fmt.Sprintf("fetched by this node, and seen by %d witnesses of %d needed: %s", len(votes), needed, siteList(votes))
+		}
+	}
+	return kb
+}
+
+// countVotes gives, for each thumbprint, the fresh sightings by the policy's
+// witnesses, the longest lasting first. A site has one vote for a key, however
+// often it says so.
+func countVotes(p trust.IssuerPolicy, ev Evidence, stale time.Duration, now time.Time) map[string][]vote {
+	best := map[string]map[trust.SiteName]vote{}
+	for _, w := range ev.Sites {
+		if w.Site == ev.Self || !slices.Contains(p.Witnesses, w.Site) || w.Forked || !fresh(w.Issued, stale, now) {
+			continue
+		}
+		for _, o := range w.Observations {
+			if o.Issuer != p.Issuer || !fresh(o.At, stale, now) {
+				continue
+			}
+			v := vote{Sighting{w.Site, o.At}, earlier(w.Issued, o.At).Add(stale)}
+			for _, print := range o.Thumbprints {
+				if best[print] == nil {
+					best[print] = map[trust.SiteName]vote{}
+				}
+				if old, ok := best[print][w.Site]; !ok || v.until.After(old.until) {
+					best[print][w.Site] = v
+				}
+			}
+		}
+	}
+	votes := make(map[string][]vote, len(best))
+	for print, bySite := range best {
+		votes[print] = slices.SortedFunc(maps.Values(bySite), func(a, b vote) int {
+			if c := b.until.Compare(a.until); c != 0 {
+				return c
+			}
+			return strings.Compare(string(a.Site), string(b.Site))
+		})
+	}
+	return votes
+}
+
+// fresh tells whether evidence of time at counts: not yet stale, and not from a
+// future that only a wrong clock has seen.
+func fresh(at time.Time, stale time.Duration, now time.Time) bool {
+	return now.Before(at.Add(stale)) && !at.After(now.Add(skew))
+}
+
+// needed gives how many witnesses must agree: the policy's K, else a majority of
+// the distinct witnesses other than this site, and at least 2.
+func needed(p trust.IssuerPolicy, self trust.SiteName) int {
+	if p.K > 0 {
+		return p.K
+	}
+	distinct := map[trust.SiteName]bool{}
+	for _, w := range p.Witnesses {
+		if w != self {
+			distinct[w] = true
+		}
+	}
+	return max(len(distinct)/2+1, 2)
+}
+
+// staleAfter gives how long evidence for the issuer counts.
+func staleAfter(p trust.IssuerPolicy) time.Duration {
+	if p.MaxStale <= 0 {
+		return DefaultStale
+	}
+	return min(p.MaxStale, MaxStale)
+}
+
+// pinnedUntil is the end of evidence that does not age: the operator's word
+// counts until the operator takes it back.
+var pinnedUntil = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC) // a limit, never assigned
+
+func believePinned(pinned []trust.Key) []KeyBelief {
+	keys := make([]KeyBelief, 0, len(pinned))
+	for _, k := range pinned {
+		keys = append(keys, KeyBelief{Key: k, Believed: true, Until: pinnedUntil, Why: "pinned in this site's configuration"})
+	}
+	slices.SortFunc(keys, func(a, b KeyBelief) int { return strings.Compare(a.Thumbprint, b.Thumbprint) })
+	return keys
+}
+
+// quarantineShared takes belief from a key that two issuers show, at the issuer
+// that showed it later: a key has one owner, and whoever copies it may be
+// preparing to be mistaken for the other (section 7). since tells when an issuer
+// was first seen with a key; a pinned key has no such time and is never touched. It
+// gives, for each key concerned, the issuers that show it.
+func quarantineShared(beliefs map[string]Belief, since func(issuer, thumbprint string) time.Time) map[string][]string {
+	holders := map[string][]string{}
+	for _, issuer := range slices.Sorted(maps.Keys(beliefs)) {
+		for _, k := range beliefs[issuer].Keys {
+			if k.Believed && !slices.Contains(holders[k.Thumbprint], issuer) {
+				holders[k.Thumbprint] = append(holders[k.Thumbprint], issuer)
+			}
+		}
+	}
+	for print, issuers := range holders {
+		if len(issuers) < 2 {
+			delete(holders, print)
+			continue
+		}
+		first := slices.MinFunc(issuers, func(a, b string) int {
+			if c := since(a, print).Compare(since(b, print)); c != 0 {
+				return c
+			}
+			return strings.Compare(a, b)
+		})
+		for _, issuer := range issuers {
+			if issuer == first || since(issuer, print).IsZero() {
+				continue
+			}
+			b := beliefs[issuer]
+			b.Keys = slices.Clone(b.Keys)
+			for i := range b.Keys {
+				if b.Keys[i].Thumbprint == print {
+					b.Keys[i].Believed, b.Keys[i].Until = false, time.Time{}
+					b.Keys[i].Why = fmt.Sprintf("held back: issuer %.200q showed the same key before", first)
+				}
+			}
+			beliefs[issuer] = b
+		}
+	}
+	return holders
+}
+
+func siteList(votes []vote) string {
+	names := make([]string, len(votes))
+	for i, v := range votes {
+		names[i] = string(v.Site)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

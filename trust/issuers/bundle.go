@@ -1,0 +1,109 @@
+package issuers
+
+import (
+	"crypto/ed25519"
+	"time"
+
+	"github.com/candignode/candignode/trust"
+)
+
+// bundle is one head with exactly the records it stands for, all verified. It
+// is taken whole or not at all, so records of two versions never mix.
+type bundle struct {
+	head         signedHead
+	site         siteRecord
+	records      wireBundle // the verbatim bytes, as they are stored and relayed
+	observations []Observation
+}
+
+// wireBundle is a bundle as it travels and as it is stored.
+type wireBundle struct {
+	Name    trust.SiteName `json:"of"`
+	Site    string         `json:"site"`
+	Head    string         `json:"head"`
+	Records []string       `json:"records"`
+}
+
+func (w wireBundle) size() int {
+	n := len(w.Site) + len(w.Head) + 128
+	for _, r := range w.Records {
+		n += len(r) + 3
+	}
+	return n
+}
+
+// verify checks everything about a bundle that does not depend on what is held or
+// on the time: signatures, quotas, and that the records make exactly the head's
+// root. held holds observations that were verified before, by the digest of
+// their bytes.
+func (w wireBundle) verify(p pin, held map[trust.Digest]Observation) (*bundle, ed25519.PublicKey, error) {
+	if w.Name != p.site {
+		return nil, nil, refuse("the bundle is %.70q's, not %s's", w.Name, p.site)
+	}
+	if len(w.Records) > MaxRecords {
+		return nil, nil, refuse("%s has %d records; at most %d are taken", p.site, len(w.Records), MaxRecords)
+	}
+	site, key, err := openSite([]byte(w.Site), p)
+	if err != nil {
+		return nil, nil, err
+	}
+	head, err := openHead([]byte(w.Head), p, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	hashes := []trust.Digest{trust.DigestOf([]byte(w.Site))}
+	for _, r := range w.Records {
+		if len(r) > MaxRecordBytes {
+			return nil, nil, refuse("a record of %s has %d bytes; at most %d are taken", p.site, len(r), MaxRecordBytes)
+		}
+		hashes = append(hashes, trust.DigestOf([]byte(r)))
+	}
+	if head.Count != len(hashes) || head.Root != rootOf(hashes) {
+		return nil, nil, refuse("the records of %s are not those that its head stands for", p.site)
+	}
+	if head.Epoch != site.Epoch || head.Update != site.Update {
+		return nil, nil, refuse("head and site record of %s are of different epochs", p.site)
+	}
+	b := &bundle{head: seal(head, []byte(w.Head)), site: site, records: w}
+	seen := map[string]bool{}
+	for i, r := range w.Records {
+		o, ok := held[hashes[i+1]]
+		if !ok {
+			if o, err = openObs([]byte(r), p, key); err != nil {
+				return nil, nil, err
+			}
+		}
+		if seen[o.Issuer] {
+			return nil, nil, refuse("%s has two observations of issuer %.200q", p.site, o.Issuer)
+		}
+		if o.At.After(head.issued().Add(skew)) {
+			return nil, nil, refuse("%s claims an observation after its own head", p.site)
+		}
+		seen[o.Issuer] = true
+		b.observations = append(b.observations, o)
+	}
+	return b, key, nil
+}
+
+// timely checks the bundle's times against the clock.
+func (b *bundle) timely(now time.Time) error {
+	if err := b.head.timely(now, b.site.Site); err != nil {
+		return err
+	}
+	if time.Unix(b.site.Issued, 0).After(now.Add(skew)) || !now.Before(time.Unix(b.site.Expires, 0)) {
+		return refuse("the site record of %s is not valid now", b.site.Site)
+	}
+	return nil
+}
+
+// held gives the observations of the newest bundle by the digest of their bytes.
+func (a *author) held() map[trust.Digest]Observation {
+	if a == nil || a.bundle == nil {
+		return nil
+	}
+	held := make(map[trust.Digest]Observation, len(a.bundle.observations))
+	for i, r := range a.bundle.records.Records {
+		held[trust.DigestOf([]byte(r))] = a.bundle.observations[i]
+	}
+	return held
+}

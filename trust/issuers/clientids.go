@@ -1,0 +1,69 @@
+package issuers
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/candignode/candignode/trust"
+)
+
+// bind works out which client ids of each issuer bind a passport's aud to which
+// site. This site's own come from its configuration and are its own whatever
+// peers claim. A peer's come from its site record; an id that two peers claim, or
+// that is this site's, binds no peer: of two claimants one is wrong, and nothing here
+// can tell which.
+func bind(s *state, self trust.SiteName) (map[string]map[trust.SiteName][]string, []Alarm) {
+	bindings := map[string]map[trust.SiteName][]string{}
+	var alarms []Alarm
+	for issuer, p := range s.policies {
+		claims := map[string][]trust.SiteName{}
+		for _, id := range p.ClientIDs {
+			claims[id] = append(claims[id], self)
+		}
+		for _, site := range slices.Sorted(maps.Keys(s.peers)) {
+			a := s.author(site)
+			if a == nil || a.forked() || a.bundle == nil {
+				continue
+			}
+			for _, id := range slices.Compact(slices.Sorted(slices.Values(a.bundle.site.ClientIDs[issuer]))) {
+				claims[id] = append(claims[id], site)
+			}
+		}
+		bound := map[trust.SiteName][]string{self: slices.Clone(p.ClientIDs)}
+		for _, id := range slices.Sorted(maps.Keys(claims)) {
+			sites := claims[id]
+			if len(sites) > 1 {
+				alarms = append(alarms, Alarm{Code: AlarmClientID, Issuer: issuer, Message: bounded(fmt.Sprintf(
+					"client id %.80q is claimed by %q, so it binds none of the peers: speak with their operators", id, sites))})
+				continue
+			}
+			if sites[0] != self {
+				bound[sites[0]] = append(bound[sites[0]], id)
+			}
+		}
+		bindings[issuer] = bound
+	}
+	return bindings, alarms
+}
+
+// ClientIDs gives the OIDC client ids at issuer that bind a passport's aud to a
+// site; site "" is this one. It is empty for an issuer that is not configured, for
+// a site that is no peer, and for a peer whose newest head is older than MaxStale
+// or whose site record has expired. The caller must not change the result.
+func (d *Desk) ClientIDs(issuer string, site trust.SiteName) []string {
+	s := d.state.Load()
+	if site == "" || site == d.site {
+		return s.bindings[issuer][d.site]
+	}
+	a := s.author(site)
+	if a == nil || a.bundle == nil {
+		return nil
+	}
+	now := s.evaluation(d.now())
+	if !fresh(a.bundle.head.issued(), MaxStale, now) || !now.Before(time.Unix(a.bundle.site.Expires, 0)) {
+		return nil
+	}
+	return s.bindings[issuer][site]
+}

@@ -1,0 +1,87 @@
+package issuers
+
+import (
+	"time"
+
+	"github.com/candignode/candignode/trust"
+)
+
+// Evidence is all that one decision about one issuer is handed. It names no
+// policy: what counts is for Believe and the operator's word to say.
+type Evidence struct {
+	Self   trust.SiteName // this site: never its own witness
+	Pinned []trust.Key    // the operator's key set, for mode manual
+	Own    Fetch          // what this node fetched itself
+	Sites  []Witness      // every other site's word, whoever it is
+	Floor  time.Time      // the time that evaluation never falls below
+}
+
+// Fetch is this node's own newest successful fetch of an issuer. The zero Fetch
+// is none.
+type Fetch struct {
+	At   time.Time
+	Keys []trust.Key
+}
+
+// Witness is what one site said in its newest head.
+type Witness struct {
+	Site         trust.SiteName
+	Forked       bool      // it signed two histories: it weighs nothing
+	Issued       time.Time // when it signed its newest head
+	Observations []Observation
+}
+
+// Observation is what a site fetched itself from an issuer over HTTPS.
+type Observation struct {
+	Issuer      string
+	JWKSURI     string
+	Metadata    trust.Digest
+	Thumbprints []string // sorted
+	At          time.Time
+}
+
+// Belief is what the evidence comes to.
+type Belief struct {
+	Issuer string
+	Needed int // how many witnesses the policy asks for; 0 if none
+	Keys   []KeyBelief
+	// Problem says why nothing can be believed at all, or is "".
+	Problem string
+}
+
+// KeyBelief is one key that somebody named for the issuer.
+type KeyBelief struct {
+	trust.Key // Public is nil if only witnesses know the key
+	Believed  bool
+	Until     time.Time // when the evidence grows stale; zero unless believed
+	Why       string    // for people
+	SeenBy    []Sighting
+}
+
+// Sighting tells who saw a key, and when.
+type Sighting struct {
+	Site trust.SiteName `json:"site"`
+	At   time.Time      `json:"at"`
+}
+
+// Believed gives the keys that are believed.
+func (b Belief) Believed() []trust.BelievedKey {
+	var keys []trust.BelievedKey
+	for _, k := range b.Keys {
+		if k.Believed {
+			keys = append(keys, trust.BelievedKey{Key: k.Key, Until: k.Until})
+		}
+	}
+	return keys
+}
+
+// Next is when the first believed key grows stale; zero if none does.
+func (b Belief) Next() time.Time {
+	var next time.Time
+	for _, k := range b.Keys {
+		if k.Believed && (next.IsZero() || k.Until.Before(next)) {
+			next = k.Until
+		}
+	}
+	return next
+}

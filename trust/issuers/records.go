@@ -1,0 +1,233 @@
+package issuers
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/candignode/candignode/trust"
+	"github.com/candignode/candignode/trust/jose"
+)
+
+// The kinds of envelopes (trust-protocol.md, section 5). The typ is signed, so a
+// record of one kind can never be read as another.
+const (
+	typHead = "candig-head+jwt"
+	typSite = "candig-site+jwt"
+	typObs  = "candig-obs+jwt"
+)
+
+// ErrRecord is wrapped by every refusal of something that a site signed.
+var ErrRecord = errors.New("refused what a site signed")
+
+func refuse(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrRecord}, args...)...)
+}
+
+// Head is one version of a site's records (section 6). Its order among the
+// heads of one author is (Epoch, Update, Version), never a clock.
+type Head struct {
+	// Net stands for the network and the site's name together: with a name of up to
+	// 63 characters written out, a head would not fit MaxHeadBytes. The name itself
+	// is in the site record, which Root covers.
+	Net     string       `json:"net"`
+	Epoch   int64        `json:"e"`
+	Update  int64        `json:"u"`
+	Version int64        `json:"ver"`
+	Prev    trust.Digest `json:"prev"` // of the envelope before this one
+	Root    trust.Digest `json:"root"`
+	Count   int          `json:"n"`
+	Issued  int64        `json:"iat"` // seconds
+	Expires int64        `json:"exp"`
+}
+
+// siteRecord says who a site is and which client ids are its own.
+type siteRecord struct {
+	Net       string              `json:"net"`
+	Site      trust.SiteName      `json:"site"`
+	Node      trust.NodeID        `json:"node"`
+	Key       string              `json:"key"` // the raw Ed25519 public key, base64url
+	ClientIDs map[string][]string `json:"client_ids"`
+	Epoch     int64               `json:"e"`
+	Update    int64               `json:"u"`
+	Issued    int64               `json:"iat"`
+	Expires   int64               `json:"exp"`
+}
+
+// obsRecord is an Observation as it is signed.
+type obsRecord struct {
+	Net      string       `json:"net"`
+	Issuer   string       `json:"iss"`
+	JWKSURI  string       `json:"jwks_uri"`
+	Metadata trust.Digest `json:"meta"`
+	Keys     []string     `json:"keys"`
+	At       int64        `json:"at"`
+}
+
+// netOf gives the 16 characters that bind a record to one network and one site,
+// so that nothing signed for one is believed in another.
+func netOf(network string, site trust.SiteName) string {
+	sum := sha256.Sum256([]byte("candignode network\x00" + network + "\x00" + string(site)))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// rootOf hashes the sorted hashes of all record envelopes, so the order in which
+// they travel means nothing.
+func rootOf(hashes []trust.Digest) trust.Digest {
+	sorted := slices.Clone(hashes)
+	slices.SortFunc(sorted, func(a, b trust.Digest) int { return bytes.Compare(a[:], b[:]) })
+	h := sha256.New()
+	h.Write([]byte("candignode records\x00"))
+	for _, d := range sorted {
+		h.Write(d[:])
+	}
+	return trust.Digest(h.Sum(nil))
+}
+
+// pin is whom a verifier listens to: the operator's word.
+type pin struct {
+	network string
+	site    trust.SiteName
+	node    trust.NodeID
+}
+
+func (p pin) net() string { return netOf(p.network, p.site) }
+
+// openSite verifies a site record. The record brings the key that verifies it;
+// what makes it believed is that the key hashes to the pinned NodeID.
+func openSite(envelope []byte, p pin) (siteRecord, ed25519.PublicKey, error) {
+	var s siteRecord
+	key := announcedKey(envelope)
+	body, _, err := jose.Open(envelope, typSite, MaxSiteRecordBytes, only(p.node, key))
+	if err != nil {
+		return s, nil, refuse("site record of %s: %w", p.site, err)
+	}
+	if err := jose.Unmarshal(body, &s); err != nil {
+		return s, nil, refuse("site record of %s: %w", p.site, err)
+	}
+	switch {
+	case s.Net != p.net():
+		return s, nil, refuse("site record of %s is for another network or another site name", p.site)
+	case s.Site != p.site || s.Node != p.node:
+		return s, nil, refuse("site record of %s names site %.70q, node %.60q", p.site, s.Site, s.Node)
+	case !counter(s.Epoch) || !counter(s.Update):
+		return s, nil, refuse("site record of %s has an impossible epoch", p.site)
+	case s.Expires <= s.Issued || s.Expires-s.Issued > int64(maxSiteLife/time.Second):
+		return s, nil, refuse("site record of %s lives too long", p.site)
+	}
+	for issuer, ids := range s.ClientIDs {
+		if issuer == "" || len(issuer) > maxURLBytes || len(ids) > maxClientIDs ||
+			slices.ContainsFunc(ids, func(id string) bool { return id == "" || len(id) > maxClientIDBytes }) {
+			return s, nil, refuse("site record of %s has client ids beyond the limits", p.site)
+		}
+	}
+	return s, key, nil
+}
+
+// announcedKey reads the key a site record claims, before anything is verified.
+// It is nil when there is none to read; jose.Open then refuses.
+func announcedKey(envelope []byte) ed25519.PublicKey {
+	if len(envelope) > MaxSiteRecordBytes {
+		return nil
+	}
+	parts := bytes.SplitN(envelope, []byte("."), 3)
+	if len(parts) != 3 {
+		return nil
+	}
+	body, err := base64.RawURLEncoding.Strict().DecodeString(string(parts[1]))
+	if err != nil {
+		return nil
+	}
+	var claim struct {
+		Key string `json:"key"`
+	}
+	if jose.Unmarshal(body, &claim) != nil {
+		return nil
+	}
+	key, err := base64.RawURLEncoding.Strict().DecodeString(claim.Key)
+	if err != nil || len(key) != ed25519.PublicKeySize {
+		return nil
+	}
+	return key
+}
+
+// only answers for one node; jose.Open itself checks that the key hashes to it.
+func only(node trust.NodeID, key ed25519.PublicKey) func(trust.NodeID) (ed25519.PublicKey, bool) {
+	return func(id trust.NodeID) (ed25519.PublicKey, bool) { return key, key != nil && id == node }
+}
+
+// openHead verifies a head's form and signature. Whether it comes at the right
+// time, and whether it follows what is held, is for others to say.
+func openHead(envelope []byte, p pin, key ed25519.PublicKey) (Head, error) {
+	var h Head
+	body, _, err := jose.Open(envelope, typHead, MaxHeadBytes, only(p.node, key))
+	if err != nil {
+		return h, refuse("head of %s: %w", p.site, err)
+	}
+	if err := jose.Unmarshal(body, &h); err != nil {
+		return h, refuse("head of %s: %w", p.site, err)
+	}
+	switch {
+	case h.Net != p.net():
+		return h, refuse("head of %s is for another network or another site name", p.site)
+	case !counter(h.Epoch) || !counter(h.Update) || !counter(h.Version) || h.Epoch == 0 || h.Version == 0:
+		return h, refuse("head of %s has an impossible version", p.site)
+	case h.Count < 1 || h.Count > MaxRecords+1:
+		return h, refuse("head of %s has %d records; 1 to %d are taken", p.site, h.Count, MaxRecords+1)
+	case h.Expires <= h.Issued || h.Expires-h.Issued > int64(maxLife/time.Second):
+		return h, refuse("head of %s lives longer than %s", p.site, maxLife)
+	}
+	return h, nil
+}
+
+// timely checks what openHead leaves: a head from the future would let its
+// author outlive every limit that counts from when it was signed.
+func (h Head) timely(now time.Time, site trust.SiteName) error {
+	if h.issued().After(now.Add(skew)) {
+		return refuse("head of %s was signed in the future: one of the two clocks is wrong", site)
+	}
+	if now.After(h.issued().Add(MaxStale)) {
+		return refuse("head of %s is older than %s", site, MaxStale)
+	}
+	return nil
+}
+
+func (h Head) issued() time.Time { return time.Unix(h.Issued, 0).UTC() }
+
+// openObs verifies one observation by the site that key belongs to.
+func openObs(envelope []byte, p pin, key ed25519.PublicKey) (Observation, error) {
+	var o obsRecord
+	body, _, err := jose.Open(envelope, typObs, MaxRecordBytes, only(p.node, key))
+	if err != nil {
+		return Observation{}, refuse("observation by %s: %w", p.site, err)
+	}
+	if err := jose.Unmarshal(body, &o); err != nil {
+		return Observation{}, refuse("observation by %s: %w", p.site, err)
+	}
+	switch {
+	case o.Net != p.net():
+		return Observation{}, refuse("observation by %s is for another network or another site name", p.site)
+	case o.Issuer == "" || len(o.Issuer) > maxURLBytes || len(o.JWKSURI) > maxURLBytes:
+		return Observation{}, refuse("observation by %s names no issuer, or one beyond %d bytes", p.site, maxURLBytes)
+	case len(o.Keys) == 0 || len(o.Keys) > maxKeys:
+		return Observation{}, refuse("observation by %s has %d keys; 1 to %d are taken", p.site, len(o.Keys), maxKeys)
+	case o.At < 1 || o.At > maxUnix:
+		return Observation{}, refuse("observation by %s has an impossible time", p.site)
+	}
+	for i, print := range o.Keys {
+		if _, err := trust.ParseDigest(print); err != nil || i > 0 && o.Keys[i-1] >= print {
+			return Observation{}, refuse("observation by %s: its thumbprints are malformed or not sorted", p.site)
+		}
+	}
+	return Observation{o.Issuer, o.JWKSURI, o.Metadata, o.Keys, time.Unix(o.At, 0).UTC()}, nil
+}
+
+// maxUnix keeps times within what calendars and arithmetic here can hold.
+const maxUnix = 1 << 33
+
+func counter(n int64) bool { return n >= 0 && n <= maxCounter }

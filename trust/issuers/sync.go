@@ -1,0 +1,269 @@
+package issuers
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/candignode/candignode/trust"
+	"github.com/candignode/candignode/trust/jose"
+)
+
+// Mesh is how the desk reaches other nodes. Call is one request and one answer of
+// kind "sync" with a connected peer; it fails at once for any other.
+type Mesh interface {
+	Broadcast(message []byte)
+	Connected() []trust.NodeID
+	Call(ctx context.Context, to trust.NodeID, request []byte) ([]byte, error)
+}
+
+// place says how much of one author is held.
+type place struct {
+	Epoch   int64  `json:"e"`
+	Update  int64  `json:"u"`
+	Version int64  `json:"ver"`
+	Hash    string `json:"h,omitempty"` // the beginning of the head's digest
+	Forked  bool   `json:"forked,omitempty"`
+}
+
+// lacks tells whether whoever is at p would learn something from who is at o.
+func (p place) lacks(o place) bool {
+	switch {
+	case o.Epoch != p.Epoch:
+		return o.Epoch > p.Epoch
+	case o.Forked || p.Forked:
+		return !p.Forked
+	case o.Update != p.Update:
+		return o.Update > p.Update
+	case o.Version != p.Version:
+		return o.Version > p.Version
+	}
+	return o.Hash != p.Hash
+}
+
+// syncRequest is what one node asks another.
+type syncRequest struct {
+	Have    map[trust.SiteName]place `json:"have,omitempty"`
+	Refresh string                   `json:"refresh,omitempty"` // please fetch this issuer now
+	Heads   []string                 `json:"heads,omitempty"`   // news, as gossip would bring it
+}
+
+// syncAnswer brings what the asker lacks. Every part is signed by its author, so it
+// does not matter who brings it.
+type syncAnswer struct {
+	Bundles []wireBundle `json:"bundles,omitempty"`
+	Forks   []wireFork   `json:"forks,omitempty"`
+	More    bool         `json:"more,omitempty"` // ask again: this was full
+}
+
+// wireFork is a forkProof as it travels.
+type wireFork struct {
+	Name  trust.SiteName `json:"of"`
+	Key   string         `json:"key"`
+	Heads []string       `json:"heads"`
+}
+
+func decodeRequest(b []byte) (syncRequest, error) {
+	var r syncRequest
+	if len(b) > MaxSyncRequestBytes {
+		return r, refuse("a sync request has %d bytes; at most %d are taken", len(b), MaxSyncRequestBytes)
+	}
+	if err := jose.Unmarshal(b, &r); err != nil {
+		return r, refuse("sync request: %w", err)
+	}
+	return r, nil
+}
+
+func decodeAnswer(b []byte) (syncAnswer, error) {
+	var a syncAnswer
+	if len(b) > MaxSyncBytes {
+		return a, refuse("a sync answer has %d bytes; at most %d are taken", len(b), MaxSyncBytes)
+	}
+	if err := jose.Unmarshal(b, &a); err != nil {
+		return a, refuse("sync answer: %w", err)
+	}
+	return a, nil
+}
+
+// have gives the places of all authors that this node listens to, itself
+// included.
+func (s *state) have(self trust.SiteName) map[trust.SiteName]place {
+	have := map[trust.SiteName]place{self: s.own.place()}
+	for site := range s.peers {
+		have[site] = s.author(site).place()
+	}
+	return have
+}
+
+func (o ownHistory) place() place {
+	if o.bundle == nil {
+		return place{}
+	}
+	return (&author{bundle: o.bundle}).place()
+}
+
+// answer gives what a node that has only have lacks: this site's own records
+// first, at most MaxSyncBytes in all.
+func (s *state) answer(self trust.SiteName, have map[trust.SiteName]place) syncAnswer {
+	var a syncAnswer
+	room := MaxSyncBytes - 1024
+	add := func(site trust.SiteName, held place, b *bundle) {
+		if b == nil || !have[site].lacks(held) {
+			return
+		}
+		if n := b.records.size(); n <= room {
+			room -= n
+			a.Bundles = append(a.Bundles, b.records)
+		} else {
+			a.More = true
+		}
+	}
+	add(self, s.own.place(), s.own.bundle)
+	for _, site := range slices.Sorted(maps.Keys(s.peers)) {
+		held := s.author(site)
+		switch {
+		case held == nil:
+		case !held.forked():
+			add(site, held.place(), held.bundle)
+		case have[site].lacks(held.place()):
+			if room -= 2*MaxHeadBytes + 256; room > 0 {
+				a.Forks = append(a.Forks, held.fork.wire(held))
+			} else {
+				a.More = true
+			}
+		}
+	}
+	return a
+}
+
+func (f *forkProof) wire(a *author) wireFork {
+	return wireFork{a.site, encodeKey(a.key), []string{string(f.a.envelope), string(f.b.envelope)}}
+}
+
+// ServeSync answers one sync request of a connected peer; nil is a refusal. It
+// works on the newest state and waits for nobody, save that a request to
+// refresh an issuer waits for that fetch, at most about refreshWait.
+func (d *Desk) ServeSync(from trust.NodeID, request []byte) []byte {
+	s := d.state.Load()
+	site, ok := s.sites[from]
+	if !ok {
+		return nil
+	}
+	r, err := decodeRequest(request)
+	if err != nil {
+		d.refused(site, err)
+		return nil
+	}
+	for _, head := range r.Heads {
+		select {
+		case d.offered <- []byte(head):
+		default: // gossip and the next comparison bring it as well
+		}
+	}
+	if r.Refresh != "" {
+		d.refreshFor(site, r.Refresh)
+		s = d.state.Load()
+	}
+	if r.Have == nil {
+		return []byte("{}")
+	}
+	for author, p := range s.have(d.site) {
+		if theirs, ok := r.Have[author]; ok && p.lacks(theirs) {
+			d.errands.add(errand{node: from})
+			break
+		}
+	}
+	answer, err := json.Marshal(s.answer(d.site, r.Have))
+	if err != nil {
+		return nil // strings and integers always encode
+	}
+	return answer
+}
+
+// syncWith asks one connected peer for all that this node lacks.
+func (d *Desk) syncWith(ctx context.Context, node trust.NodeID) error {
+	for range maxSyncRounds {
+		more, err := d.exchange(ctx, node, syncRequest{Have: d.state.Load().have(d.site)})
+		if err != nil {
+			d.stats.syncsFailed.Add(1)
+			return err
+		}
+		if !more {
+			break
+		}
+	}
+	d.stats.syncs.Add(1)
+	d.synced.Do(func() { close(d.firstSync) })
+	return nil
+}
+
+// exchange makes one call and takes in what it brings. more tells that asking
+// again is worth it: the answer was full and brought something new.
+func (d *Desk) exchange(ctx context.Context, node trust.NodeID, r syncRequest) (more bool, err error) {
+	request, err := json.Marshal(r)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	reply, err := d.mesh.Call(ctx, node, request)
+	if err != nil {
+		return false, fmt.Errorf("sync with %s: %w", node.Short(), err)
+	}
+	if len(reply) == 0 {
+		return false, refuse("sync with %s: the peer refused it", node.Short())
+	}
+	answer, err := decodeAnswer(reply)
+	if err != nil {
+		return false, err
+	}
+	learned := false
+	// One bad part does not keep the others out: they have other authors.
+	var bad []error
+	for _, w := range answer.Bundles {
+		changed, err := d.accept(ctx, w)
+		learned = learned || changed
+		bad = append(bad, err)
+	}
+	for _, w := range answer.Forks {
+		changed, err := d.acceptFork(ctx, w)
+		learned = learned || changed
+		bad = append(bad, err)
+	}
+	if err := errors.Join(bad...); err != nil {
+		d.refused(d.state.Load().sites[node], err)
+	}
+	return answer.More && learned, nil
+}
+
+// openHeads verifies heads of one author that were stored.
+func openHeads(envelopes []string, p pin, key ed25519.PublicKey) ([]signedHead, error) {
+	var heads []signedHead
+	for _, e := range envelopes {
+		h, err := openHead([]byte(e), p, key)
+		if err != nil {
+			return nil, err
+		}
+		heads = append(heads, seal(h, []byte(e)))
+	}
+	return heads, nil
+}
+
+// openFork verifies a proof: two heads by one author that conflict.
+func openFork(envelopes []string, p pin, key ed25519.PublicKey) (*forkProof, error) {
+	if len(envelopes) != 2 {
+		return nil, refuse("a proof that %s forked holds %d heads, not 2", p.site, len(envelopes))
+	}
+	heads, err := openHeads(envelopes, p, key)
+	if err != nil {
+		return nil, err
+	}
+	if !conflict(heads[0], heads[1]) {
+		return nil, refuse("the two heads do not prove that %s forked", p.site)
+	}
+	return &forkProof{heads[0], heads[1]}, nil
+}
