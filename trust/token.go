@@ -12,7 +12,7 @@ type Passport struct {
 
 // NewPassport takes the exact compact serialisation.
 func NewPassport(compact string) Passport {
-	return Passport{compact: compact, digest: DigestOf([]byte(compact))}
+	return Passport{compact: compact, digest: DigestOfString(compact)}
 }
 
 // Compact gives the secret bytes. They travel byte-identical or not at all

@@ -190,14 +190,18 @@ func (a *attempt) passport(ctx context.Context, p trust.Passport, visasBefore in
 	if refusal != nil {
 		return nil, refusal
 	}
-	before := len(a.wanting)
+	earlier := a.wanting // of other passports: not this record's
+	a.wanting = nil
 	for _, compact := range visas {
 		if ctx.Err() != nil {
 			return nil, refuse(trust.ReasonMalformed, "given up") // the caller sees ctx's error
 		}
 		record.visas = append(record.visas, a.visa(compact.Value))
 	}
-	record.wanting = slices.Clone(a.wanting[before:])
+	record.wanting, a.wanting = a.wanting, earlier
+	for _, issuer := range record.wanting {
+		a.want(issuer)
+	}
 	a.v.passports.put(p.Digest(), a.revision, record.expiry(), record, record.size())
 	return record, nil
 }

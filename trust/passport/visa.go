@@ -15,7 +15,7 @@ func (a *attempt) visa(compact string) *visaRecord {
 	if len(compact) > maxVisaBytes {
 		return rejected(trust.Digest{}, refuse(trust.ReasonTooLarge, "the visa is larger than any that is read"))
 	}
-	digest := trust.DigestOf([]byte(compact))
+	digest := trust.DigestOfString(compact)
 	if record, ok := a.v.visas.get(digest, a.revision, instantOf(a.now)); ok {
 		return record
 	}
