@@ -3,8 +3,9 @@
 //
 // Nobody is behind these genotypes: frequencies follow the shape of human ones
 // (a variant is the likelier the rarer it is), people are independent draws from
-// them, and each site's frequencies drift a little from the common ones. What a
-// site holds depends on the seed, its name and its size, not on the other sites.
+// them, and each site's frequencies drift a little from the common ones. All sites
+// know the same variants; what a site's people carry depends on its own options
+// and not on other sites.
 package cohort
 
 import (
@@ -12,45 +13,48 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-
-	"github.com/candignode/candignode/query"
-	"github.com/candignode/candignode/trust"
 )
 
-// Seed is that of the demonstration.
-const Seed = 22
-
-// Site is one hospital with its cohort.
-type Site struct {
-	Name    trust.SiteName
-	Samples int // each of another person
+// Options say whose genotypes are made up.
+type Options struct {
+	Site        string // its name begins the names of samples
+	Seed        uint64
+	Individuals int // each with one sample
 }
 
 // Sites are those of the demonstration.
-func Sites() []Site {
-	return []Site{{"uhn", 1000}, {"bcgsc", 800}, {"chus", 700}}
+func Sites() []Options {
+	return []Options{{"uhn", 1, 1000}, {"bcgsc", 2, 800}, {"chus", 3, 704}}
+}
+
+// Variant names an allele on GRCh37.
+type Variant struct {
+	Chrom    string
+	Start    int64 // 0-based; a VCF's POS is Start+1
+	Ref, Alt string
 }
 
 // Common is a variant that about one person in fourteen carries, at every site:
-// well above every threshold.
-func Common() query.VariantQuery {
-	return query.VariantQuery{Assembly: query.GRCh37, Chrom: "22", Start: 16_057_416, Ref: "C", Alt: "T"}
-}
+// well above every threshold. No other allele is at its place.
+func Common() Variant { return Variant{Chrom: chrom, Start: 16_057_416, Ref: "C", Alt: "T"} }
 
-// Rare is a variant that RareCarriers people carry, at one site only: the last
-// of Cohort.Sites. Answers below the threshold are to be shown with it.
-func Rare() query.VariantQuery {
-	return query.VariantQuery{Assembly: query.GRCh37, Chrom: "22", Start: 16_081_234, Ref: "G", Alt: "A"}
-}
+// Rare is a variant that RareCarriers people carry, at RareSite only. Answers
+// below the threshold are to be shown with it.
+func Rare() Variant { return Variant{Chrom: chrom, Start: 16_081_234, Ref: "G", Alt: "A"} }
 
-// RareCarriers is less than the default threshold of 10 individuals.
-const RareCarriers = 4
+// Where and how often Rare is found: less than the default threshold of 10
+// individuals.
+const (
+	RareSite     = "bcgsc"
+	RareCarriers = 4
+)
 
 // commonFrequency of the allele Common gives 7 % carriers.
 const commonFrequency = 0.036
 
 // region of chromosome 22 (GRCh37) and how densely it is filled.
 const (
+	chrom       = "22"
 	regionStart = 16_050_000
 	rows        = 400
 	meanGap     = 250 // bases
@@ -65,36 +69,27 @@ type row struct {
 	rare        bool      // is Rare
 }
 
-// Cohort is the data of all sites. It holds no genotypes: they are drawn again,
-// the same ones, whenever they are needed.
-type Cohort struct {
-	seed  uint64
-	sites []Site
-	rows  []row
-}
+// rowSeed makes the variants, which do not depend on a site's seed: sites are
+// asked about the same ones.
+const rowSeed = 22
 
-// New makes a cohort. The last site is the one that has Rare; it needs
-// RareCarriers samples for that.
-func New(seed uint64, sites []Site) *Cohort {
-	c := &Cohort{seed: seed, sites: slices.Clone(sites)}
-	random := rand.New(rand.NewPCG(seed, 0))
+func allRows() []row {
+	random := rand.New(rand.NewPCG(rowSeed, 0))
 	common, rare := Common(), Rare()
-	c.rows = append(c.rows,
-		row{start: common.Start, ref: common.Ref, alts: []string{common.Alt}, frequencies: []float64{commonFrequency}},
-		row{start: rare.Start, ref: rare.Ref, alts: []string{rare.Alt}, frequencies: []float64{0}, rare: true})
-	for start := int64(regionStart); len(c.rows) < rows; {
+	all := []row{
+		{start: common.Start, ref: common.Ref, alts: []string{common.Alt}, frequencies: []float64{commonFrequency}},
+		{start: rare.Start, ref: rare.Ref, alts: []string{rare.Alt}, rare: true},
+	}
+	for start := int64(regionStart); len(all) < rows; {
 		next := drawRow(random, start)
 		start += int64(len(next.ref)) + int64(random.ExpFloat64()*meanGap)
 		if !next.covers(common.Start) && !next.covers(rare.Start) {
-			c.rows = append(c.rows, next)
+			all = append(all, next)
 		}
 	}
-	slices.SortFunc(c.rows, func(a, b row) int { return int(a.start - b.start) })
-	return c
+	slices.SortFunc(all, func(a, b row) int { return int(a.start - b.start) })
+	return all
 }
-
-// Sites gives the sites as they were handed in.
-func (c *Cohort) Sites() []Site { return slices.Clone(c.sites) }
 
 func (r row) covers(pos int64) bool { return r.start <= pos && pos < r.start+int64(len(r.ref)) }
 
@@ -153,16 +148,15 @@ func drift(random *rand.Rand, frequency float64) float64 {
 // haplotype values: an allele number, or missing.
 const missing = 255
 
-// draw gives the two haplotypes of each sample of a site at one row.
-func (c *Cohort) draw(site Site, i int) [][2]uint8 {
+// draw gives the two haplotypes of each person at the row with index i.
+func (r row) draw(o Options, i int) [][2]uint8 {
 	name := fnv.New64a()
-	_, _ = name.Write([]byte(site.Name))
-	random := rand.New(rand.NewPCG(c.seed^name.Sum64(), uint64(i)+1))
-	r := c.rows[i]
-	called := make([][2]uint8, site.Samples)
+	_, _ = name.Write([]byte(o.Site))
+	random := rand.New(rand.NewPCG(o.Seed^name.Sum64(), uint64(i)))
+	called := make([][2]uint8, o.Individuals)
 	if r.rare {
-		if site.Name == c.sites[len(c.sites)-1].Name {
-			for _, s := range random.Perm(site.Samples)[:min(RareCarriers, site.Samples)] {
+		if o.Site == RareSite {
+			for _, s := range random.Perm(o.Individuals)[:min(RareCarriers, o.Individuals)] {
 				called[s] = [2]uint8{0, 1}
 			}
 		}

@@ -16,10 +16,10 @@ import (
 	"github.com/candignode/candignode/query/source/variants"
 )
 
-func text(t *testing.T, c *Cohort, site Site) string {
+func text(t *testing.T, o Options) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := c.WriteVCF(&b, site.Name); err != nil {
+	if err := Write(&b, o); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -28,78 +28,77 @@ func text(t *testing.T, c *Cohort, site Site) string {
 // TestCohortIsAlwaysTheSame pins the bytes: documents and scripts name counts
 // that follow from them.
 func TestCohortIsAlwaysTheSame(t *testing.T) {
-	c := New(Seed, Sites())
 	sum := sha256.New()
-	for _, site := range c.Sites() {
-		sum.Write([]byte(text(t, c, site)))
+	for _, o := range Sites() {
+		sum.Write([]byte(text(t, o)))
 	}
-	const want = "db8aef90845af1b0"
+	const want = "fb239a8c67501bab"
 	if got := hex.EncodeToString(sum.Sum(nil)[:8]); got != want {
 		t.Errorf("the cohort is %s, was %s", got, want)
 	}
 }
 
-func TestSitesDoNotDependOnEachOther(t *testing.T) {
-	sites := Sites()
-	all, two := New(Seed, sites), New(Seed, sites[1:])
-	if text(t, all, sites[1]) != text(t, two, sites[1]) {
-		t.Error("one site less changes another")
+func TestSeedAndNameMakePeopleAndNotVariants(t *testing.T) {
+	places := func(text string) (all []string) {
+		for line := range strings.Lines(text) {
+			if line[0] != '#' {
+				all = append(all, strings.Join(strings.Split(line, "\t")[:5], " "))
+			}
+		}
+		return all
 	}
-	other := New(Seed+1, sites)
-	if text(t, all, sites[1]) == text(t, other, sites[1]) {
-		t.Error("the seed changes nothing")
+	genotypes := func(text string) string { return text[strings.LastIndex(text, "GT\t"):] }
+	first, seed, name := text(t, Options{"a", 1, 50}), text(t, Options{"a", 2, 50}), text(t, Options{"b", 1, 50})
+	if strings.Join(places(first), ";") != strings.Join(places(seed), ";") || len(places(first)) != rows {
+		t.Error("another seed has other variants")
+	}
+	if genotypes(first) == genotypes(seed) || genotypes(first) == genotypes(name) {
+		t.Error("another seed or name has the same people")
 	}
 }
 
 func TestCommonIsAboveAndRareBelowTheThreshold(t *testing.T) {
-	c := New(Seed, Sites())
-	for i, site := range c.Sites() {
-		common, err := c.Carriers(site.Name, Common())
-		if err != nil || common < 30 || common > site.Samples/8 {
-			t.Errorf("%s: %d carry the common variant (%v)", site.Name, common, err)
+	for _, o := range Sites() {
+		common := Carriers(o, Common())
+		if common < 30 || common > o.Individuals/8 {
+			t.Errorf("%s: %d carry the common variant", o.Site, common)
 		}
 		want := 0
-		if i == len(c.Sites())-1 {
+		if o.Site == RareSite {
 			want = RareCarriers
 		}
-		if rare, err := c.Carriers(site.Name, Rare()); err != nil || rare != want {
-			t.Errorf("%s: %d carry the rare variant, want %d (%v)", site.Name, rare, want, err)
+		if rare := Carriers(o, Rare()); rare != want {
+			t.Errorf("%s: %d carry the rare variant, want %d", o.Site, rare, want)
 		}
-		t.Logf("%s: %d of %d carry the common variant", site.Name, common, site.Samples)
+		t.Logf("%s: %d of %d carry the common variant", o.Site, common, o.Individuals)
 	}
 }
 
 func TestFrequenciesHaveTheShapeOfHumanOnes(t *testing.T) {
-	c := New(Seed, Sites())
-	rare, common := 0, 0
-	for _, v := range c.Variants() {
+	rare, common, all := 0, 0, Variants()
+	for _, v := range all {
 		n := 0
-		for _, site := range c.Sites() {
-			carriers, err := c.Carriers(site.Name, v)
-			if err != nil {
-				t.Fatal(err)
-			}
-			n += carriers
+		for _, o := range Sites() {
+			n += Carriers(o, v)
 		}
 		switch {
-		case n < 50: // 1 % of 2,500 people have an allele of 0.5 %
+		case n < 25: // 1 % of 2,500 people have an allele of 0.5 %
 			rare++
 		case n > 500:
 			common++
 		}
 	}
-	if total := len(c.Variants()); rare < total/4 || common < total/20 || common > total/2 {
-		t.Errorf("of %d variants %d are rare and %d common", total, rare, common)
+	if rare < len(all)/4 || common < len(all)/20 || common > len(all)/2 {
+		t.Errorf("of %d variants %d are rare and %d common", len(all), rare, common)
 	}
 }
 
 // TestReleaseOfACohortCountsItsCarriers takes the way of an operator: text,
 // import, question.
 func TestReleaseOfACohortCountsItsCarriers(t *testing.T) {
-	c := New(Seed, []Site{{"a", 60}, {"b", 40}})
-	for _, site := range c.Sites() {
+	for _, o := range []Options{{"a", 1, 60}, {RareSite, 2, 40}} {
 		path := filepath.Join(t.TempDir(), "in.vcf")
-		if err := os.WriteFile(path, []byte(text(t, c, site)), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(text(t, o)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		done, err := variants.Import(context.Background(), variants.ImportOptions{
@@ -112,16 +111,11 @@ func TestReleaseOfACohortCountsItsCarriers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, q := range c.Variants() {
-			want, err := c.Carriers(site.Name, q)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := q.Validate(); err != nil {
-				t.Errorf("%s cannot be asked: %v", q, err)
-			}
+		for _, v := range Variants() {
+			q := query.VariantQuery{Assembly: query.GRCh37, Chrom: v.Chrom, Start: v.Start, Ref: v.Ref, Alt: v.Alt}
+			want := Carriers(o, v)
 			if got, err := release.Resolve(context.Background(), q); err != nil || got.Individuals != want {
-				t.Errorf("%s at %s: %d (%v), want %d", q, site.Name, got.Individuals, err, want)
+				t.Errorf("%s at %s: %d (%v), want %d", q, o.Site, got.Individuals, err, want)
 			}
 		}
 		if err := release.Close(); err != nil {
@@ -134,15 +128,13 @@ type fullDisk struct{}
 
 func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
-func TestErrorsNameTheSite(t *testing.T) {
-	c := New(Seed, Sites())
-	if err := c.WriteVCF(&bytes.Buffer{}, "elsewhere"); err == nil || !strings.Contains(err.Error(), "elsewhere") {
+func TestErrorsAreTold(t *testing.T) {
+	if err := Write(fullDisk{}, Options{"uhn", 1, 10}); err == nil || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := c.Carriers("elsewhere", Common()); err == nil {
-		t.Error("counts carriers of no site")
-	}
-	if err := c.WriteVCF(fullDisk{}, "uhn"); err == nil || !strings.Contains(err.Error(), "no space left") {
-		t.Errorf("got %v", err)
+	for _, o := range []Options{{"", 1, 10}, {"a b", 1, 10}, {"a", 1, 0}} {
+		if err := Write(&bytes.Buffer{}, o); err == nil {
+			t.Errorf("%+v is accepted", o)
+		}
 	}
 }
