@@ -181,7 +181,9 @@ func (g *Gossip) Health() Health {
 }
 
 // Run gossips until ctx ends; then it tells the others that it leaves, for which
-// the carrier must still work for about a second, and stops.
+// the carrier must still work for about a second, and stops. A probe that still
+// waits for a silent node's answer is memberlist's own and ends a few seconds
+// later; it touches nothing.
 func (g *Gossip) Run(ctx context.Context) error {
 	if g.ran.Swap(true) {
 		return errors.New("gossip: it runs once")

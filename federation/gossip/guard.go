@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -42,10 +43,21 @@ type guarded struct {
 	failed error
 	head   []byte // read by the guard and not yet by memberlist
 	budget int    // bytes that may still come
+	forget func() bool
 }
 
-func guard(conn net.Conn, label string) net.Conn {
-	return &guarded{Conn: conn, label: label, budget: maxStream}
+// guard wraps a stream and closes it when ctx ends, so that nothing waits on a
+// silent peer when gossip stops.
+func guard(ctx context.Context, conn net.Conn, label string) net.Conn {
+	c := &guarded{Conn: conn, label: label, budget: maxStream}
+	c.forget = context.AfterFunc(ctx, func() { _ = conn.Close() }) // the end of it either way
+	return c
+}
+
+// Close closes the stream.
+func (c *guarded) Close() error {
+	c.forget()
+	return c.Conn.Close()
 }
 
 // Read is called by one goroutine at a time, as memberlist does.

@@ -244,7 +244,12 @@ func stopAll(nodes []*node) {
 	for _, n := range nodes {
 		<-n.done
 	}
+	settle()
 }
+
+// settle lets the last probes of memberlists that were shut down time out: a
+// probe that waits for an answer is not interrupted.
+func settle() { time.Sleep(time.Minute) }
 
 // until advances the fake time in steps until ok, and tells how long it took.
 func until(t *testing.T, limit time.Duration, what string, ok func() bool) time.Duration {

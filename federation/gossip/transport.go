@@ -115,7 +115,12 @@ func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Durati
 	if err != nil {
 		return nil, err
 	}
-	return guard(conn, ""), nil
+	// memberlist writes its label before it sets a deadline of its own.
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+		t.discard(conn)
+		return nil, err
+	}
+	return guard(t.ctx, conn, ""), nil
 }
 
 // PacketCh is where memberlist takes packets.
@@ -164,7 +169,7 @@ func (t *transport) accept() {
 			continue
 		}
 		select {
-		case t.streams <- guard(conn, t.g.o.Network):
+		case t.streams <- guard(t.ctx, conn, t.g.o.Network):
 		case <-t.ctx.Done():
 			t.discard(conn)
 			return
