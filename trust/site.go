@@ -2,6 +2,7 @@ package trust
 
 import (
 	"crypto"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base32"
@@ -33,6 +34,10 @@ func ParseSiteName(s string) (SiteName, error) {
 // every start.
 type NodeID string
 
+// ed25519SPKI is all of an Ed25519 SubjectPublicKeyInfo before the key's 32
+// bytes: SEQUENCE { SEQUENCE { OID 1.3.101.112 }, BIT STRING }.
+var ed25519SPKI = []byte{0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00}
+
 const nodeIDLength = 52 // base32 of 32 bytes
 
 var nodeIDEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -41,8 +46,18 @@ var nodeIDEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").With
 var ErrNodeID = errors.New("not a NodeID: 52 characters of a-z and 2-7, as 'candignode site show' prints it")
 
 // NodeIDOf gives the NodeID of a public key. It fails only for key types that
-// have no SubjectPublicKeyInfo.
+// have no SubjectPublicKeyInfo and for keys of the wrong length.
 func NodeIDOf(public crypto.PublicKey) (NodeID, error) {
+	if key, ok := public.(ed25519.PublicKey); ok {
+		if len(key) != ed25519.PublicKeySize {
+			return "", fmt.Errorf("node key: an Ed25519 key has %d bytes, this has %d", ed25519.PublicKeySize, len(key))
+		}
+		// Every question signs and checks with node keys, which are Ed25519, so
+		// their fixed SubjectPublicKeyInfo (RFC 8410, section 4) is put together
+		// here rather than encoded anew each time.
+		spki := append(ed25519SPKI[:len(ed25519SPKI):len(ed25519SPKI)], key...)
+		return NodeIDOfSPKI(spki), nil
+	}
 	spki, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
 		return "", fmt.Errorf("node key: %w", err)
