@@ -1,0 +1,107 @@
+// Package web is the researchers' door: it decodes a request, lets one desk
+// answer, and encodes what came back. It decides nothing about trust or data.
+//
+// A caller shows passports as a member of a POST body, nowhere else. A request
+// that carries a credential in another form is refused, not served as if the
+// caller were anonymous, and so is one with a bad passport among good ones. Every
+// refused credential is recorded before the refusal leaves; if it cannot be, the
+// answer is 503.
+//
+// Nothing of a body, of a URL's parameters or of a credential is logged.
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/candignode/candignode/query"
+	"github.com/candignode/candignode/query/beacon"
+	"github.com/candignode/candignode/trust"
+	"github.com/candignode/candignode/trust/passport"
+)
+
+// Network asks every site. AskEach calls each with one part at a time, on the
+// calling goroutine, and not after it returned.
+type Network interface {
+	query.Asker
+	AskEach(ctx context.Context, caller trust.Caller, request query.Request, each func(query.Part)) (query.Answer, error)
+}
+
+// Options is what the handler needs. Local to About are required.
+type Options struct {
+	Local   query.Asker // this site
+	Network Network     // every site
+	// Verify judges passports; a *passport.Refusal refuses the request.
+	Verify func(ctx context.Context, passports []string) (passport.Verdict, error)
+	// Refused records that a caller's credentials were refused. They are named by
+	// digest. The refusal is answered only once Refused returned nil.
+	Refused func(ctx context.Context, transaction string, reason trust.Reason, credentials []trust.Digest) error
+	About   func() beacon.About // what the site says of itself now
+
+	Ready          func() error  // nil: always ready
+	RequestTimeout time.Duration // of one question; 0: 10 s
+	MaxConcurrent  int           // questions answered at once; 0: 64
+	Log            *slog.Logger  // nil: nothing is logged
+	Now            func() time.Time
+	Random         io.Reader // of transaction ids; nil: crypto/rand
+}
+
+type handler struct {
+	o         Options
+	endpoints map[string]endpoint
+	slots     chan struct{}
+}
+
+// New makes the handler of the public routes. It is safe for concurrent use and
+// starts nothing.
+func New(o Options) (http.Handler, error) {
+	if o.Local == nil || o.Network == nil || o.Verify == nil || o.Refused == nil || o.About == nil {
+		return nil, errors.New("web: Local, Network, Verify, Refused and About are required")
+	}
+	if o.Ready == nil {
+		o.Ready = func() error { return nil }
+	}
+	if o.RequestTimeout <= 0 {
+		o.RequestTimeout = defaultTimeout
+	}
+	if o.MaxConcurrent <= 0 {
+		o.MaxConcurrent = defaultConcurrent
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	return &handler{o: o, endpoints: endpoints(), slots: make(chan struct{}, o.MaxConcurrent)}, nil
+}
+
+// transaction makes an id that nobody can guess: it joins the records of all
+// sites that one question reaches.
+func (h *handler) transaction() (string, error) {
+	var id [16]byte
+	if _, err := io.ReadFull(h.o.Random, id[:]); err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(id[:]), nil
+}
+
+// enter takes one of the places for questions, or fails at once: a queue would
+// only answer later what nobody waits for any more.
+func (h *handler) enter() (leave func(), err error) {
+	select {
+	case h.slots <- struct{}{}:
+		return func() { <-h.slots }, nil
+	default:
+		return nil, errBusy
+	}
+}
