@@ -1,0 +1,138 @@
+// Package discovery fetches what issuers publish about their keys: the OpenID
+// Connect discovery document and JSON Web Key Sets, over HTTPS, under the rules of
+// trust-protocol.md, section 9. It is the only part of the node that talks to
+// issuers for their keys.
+//
+// It fetches for configured issuers only, and only from addresses that the
+// configuration or the issuer's own document names. A server that answers is not
+// believed to be benign: size, time, redirects and the network behind a name are
+// bounded, and anything unexpected refuses the whole fetch, so that what was held
+// before stays. It keeps no state but HTTP clients, and decides nothing.
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/candignode/candignode/trust"
+	"github.com/candignode/candignode/trust/issuers"
+	"github.com/candignode/candignode/trust/jose"
+)
+
+// Fetcher implements issuers.Fetcher. It may be used from many goroutines.
+type Fetcher struct {
+	mu      sync.Mutex
+	clients map[clientKey]*http.Client
+}
+
+// New makes a Fetcher.
+func New() *Fetcher { return &Fetcher{clients: map[clientKey]*http.Client{}} }
+
+// ErrIssuer is returned when the discovery document is of another issuer than the
+// one that was asked: nothing of it is used (OpenID Connect Discovery 1.0, section
+// 4.3; passports.md, row 93).
+var ErrIssuer = errors.New("the discovery document is of another issuer")
+
+// Fetch fetches the issuer's discovery document and key sets, in 5 s at most. For
+// an issuer of visas only whose key sets are listed, these are fetched and nothing
+// else. Keys are the union of all sets; if one of several fails, all do, because a
+// set that is half there looks like withdrawn keys.
+func (f *Fetcher) Fetch(ctx context.Context, p trust.IssuerPolicy, prior issuers.Validators) (issuers.Fetched, error) {
+	got, err := f.fetch(ctx, p, prior)
+	if err != nil {
+		return issuers.Fetched{}, fmt.Errorf("issuer %.200q: %w", p.Issuer, err)
+	}
+	return got, nil
+}
+
+func (f *Fetcher) fetch(ctx context.Context, p trust.IssuerPolicy, prior issuers.Validators) (issuers.Fetched, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, maxTime, fmt.Errorf("it took longer than %s", maxTime))
+	defer cancel()
+	got := issuers.Fetched{NotModified: true}
+	c, err := f.client(p)
+	if err != nil {
+		return got, err
+	}
+	sets := slices.Clone(p.JKU)
+	if issuers.UsesDiscovery(p) {
+		var unchanged bool
+		got.Discovery, unchanged, err = f.get(ctx, c, wellKnown(p.Issuer), prior)
+		if err != nil {
+			return got, timeUp(ctx, err)
+		}
+		got.NotModified = got.NotModified && unchanged
+		m, err := readMetadata(got.Discovery.Body, p.Issuer)
+		if err != nil {
+			return got, err
+		}
+		got.JWKSURI, got.Metadata = m.jwksURI, m.digest
+		sets = append([]string{m.jwksURI}, sets...)
+	}
+	for i, address := range sets {
+		if slices.Contains(sets[:i], address) {
+			continue
+		}
+		doc, unchanged, err := f.get(ctx, c, address, prior)
+		if err != nil {
+			return got, timeUp(ctx, err)
+		}
+		got.NotModified = got.NotModified && unchanged
+		got.Sets = append(got.Sets, doc)
+	}
+	got.Keys, got.Rejected, err = issuers.KeysOf(p, got.Sets)
+	return got, err
+}
+
+// wellKnown composes the discovery address: the issuer without one terminating
+// slash, and the well-known part after it (OpenID Connect Discovery 1.0, section
+// 4.1; passports.md, row 92). RFC 8414 inserts it before the path; OpenID issuers do
+// not.
+func wellKnown(issuer string) string {
+	return strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
+}
+
+// metadata is what is used of a discovery document.
+type metadata struct {
+	jwksURI string
+	digest  trust.Digest
+}
+
+func readMetadata(body []byte, issuer string) (metadata, error) {
+	var all map[string]any
+	if err := jose.Unmarshal(body, &all); err != nil || all == nil {
+		return metadata{}, fmt.Errorf("its discovery document is not a JSON object: %w", orNull(err))
+	}
+	named, ok := all["issuer"].(string)
+	if !ok || named != issuer {
+		return metadata{}, fmt.Errorf("%w: it says %.200q; write the issuer in the configuration exactly as its documents do", ErrIssuer, named)
+	}
+	address, _ := all["jwks_uri"].(string)
+	if err := checkURL(address); err != nil {
+		return metadata{}, fmt.Errorf("its jwks_uri: %w", err)
+	}
+	digest, err := digestOf(all)
+	if err != nil {
+		return metadata{}, err
+	}
+	return metadata{address, digest}, nil
+}
+
+func orNull(err error) error {
+	if err == nil {
+		return errors.New("it is null")
+	}
+	return err
+}
+
+// timeUp says so when the bound on time was the reason.
+func timeUp(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
+}
