@@ -142,6 +142,7 @@ func TestARemovedMemberIsForgotten(t *testing.T) {
 		if nodes[0].sees(nodes[3]) != "not a member" {
 			t.Error("the removed node is still shown")
 		}
+		nodes[3].say("from outside") // it still thinks them alive
 		time.Sleep(2 * time.Minute)
 		for _, n := range nodes[:3] {
 			n.Gossip.mu.Lock()
@@ -151,7 +152,6 @@ func TestARemovedMemberIsForgotten(t *testing.T) {
 				t.Errorf("memberlist still thinks the removed node %s", state)
 			}
 		}
-		nodes[3].say("from outside")
 		nodes[0].say("from inside")
 		until(t, 20*time.Second, "the members hear each other", allHave(nodes[:3], "from inside"))
 		time.Sleep(time.Minute)
