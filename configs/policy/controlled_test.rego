@@ -138,10 +138,11 @@ test_a_grant_lifts_the_threshold_of_open_datasets_too if {
 }
 
 test_controlled_says_what_is_missing if {
-	none := access.missing.d with input as ask(researcher, {}, controlled)
-	none == {"a ControlledAccessGrants visa for this dataset, or a local grant"}
-	nobody := access.missing.d with input as ask(anonymous, {}, controlled)
-	nobody == {"an accepted passport"}
+	permission := {"a ControlledAccessGrants visa for this dataset, or a local grant"}
+	says(ask(researcher, {}, controlled)) == permission
+	says(ask(researcher, grants(object.union(permit, {"value": ""})), {"value": ""})) == permission
+	says(ask(anonymous, {}, controlled)) == {"an accepted passport"}
+	says(ask(anonymous, grants(object.union(permit, {"by": "self"})), controlled)) == {"an accepted passport"}
 }
 
 test_controlled_says_why_a_visa_is_not_enough if {
@@ -152,7 +153,7 @@ test_controlled_says_why_a_visa_is_not_enough if {
 		"a by": {"by": "self"},
 	}
 	every word, what in flaws {
-		said := access.missing.d with input as ask(researcher, grants(object.union(permit, what)), controlled)
+		said := says(ask(researcher, grants(object.union(permit, what)), controlled))
 		count(said) == 1
 		some sentence in said
 		contains(sentence, word)
@@ -161,5 +162,16 @@ test_controlled_says_why_a_visa_is_not_enough if {
 }
 
 test_who_is_let_in_misses_nothing if {
-	not access.missing.d with input as ask(researcher, grants(permit), controlled)
+	says_nothing(ask(researcher, grants(permit), controlled))
+	flawed := object.union(permit, {"digest": "another", "by": "self"})
+	says_nothing(ask(researcher, {"ControlledAccessGrants": {permit.value: [permit, flawed]}}, controlled))
+}
+
+test_open_datasets_miss_no_permission if {
+	flawed := grants(object.union(permit, {"by": "self"}))
+	says(ask(researcher, flawed, {"access": "registered", "registered_by": "visas"})) == missing_visas
+	every dataset in [{"access": "public"}, {"access": "registered", "registered_by": "login"}] {
+		says_nothing(ask(researcher, {}, dataset))
+		says_nothing(ask(researcher, flawed, dataset))
+	}
 }

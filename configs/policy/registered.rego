@@ -71,6 +71,5 @@ missing[dataset.id] contains "AcceptedTermsAndPolicies and ResearcherStatus visa
 	signed_in
 	some dataset in input.datasets
 	dataset.access == "registered"
-	dataset.registered_by == "visas"
 	not ceilings[dataset.id]
 }

@@ -109,11 +109,43 @@ test_visas_need_a_sign_in if {
 	nothing(ask(anonymous, registered_visas(terms, status), by_visas))
 }
 
+# What makes a caller known opens registered datasets only.
+test_registered_rules_are_for_registered_datasets if {
+	every way in ["login", "visas"] {
+		nothing(ask(researcher, registered_visas(terms, status), changed(by_visas, {"access": "controlled", "registered_by": way})))
+	}
+}
+
+test_each_dataset_has_one_way_to_be_registered if {
+	visas := registered_visas(terms, status)
+	rules(ask(researcher, visas, by_login)) == {"registered by login"}
+	rules(ask(researcher, visas, by_visas)) == {"registered by visas"}
+}
+
+missing_visas := {concat(" ", [
+	"AcceptedTermsAndPolicies and ResearcherStatus visas of one person,",
+	"with the value the dataset takes",
+])}
+
+says(asked) := sentences if {
+	sentences := access.missing.d with input as asked
+}
+
+says_nothing(asked) if {
+	not access.missing.d with input as asked
+}
+
 test_registered_says_what_is_missing if {
-	asked := ask(researcher, {}, by_visas)
-	said := access.missing.d with input as asked
-	some sentence in said
-	contains(sentence, "ResearcherStatus")
-	unsigned := access.missing.d with input as ask(anonymous, {}, by_login)
-	unsigned == {"an accepted passport"}
+	says(ask(researcher, {}, by_visas)) == missing_visas
+	says(ask(anonymous, {}, by_visas)) == {"an accepted passport"}
+	says(ask(anonymous, {}, by_login)) == {"an accepted passport"}
+	says_nothing(ask(researcher, registered_visas(terms, status), by_visas))
+	says_nothing(ask(researcher, {}, by_login))
+	says_nothing(ask(researcher, {}, object.union(by_visas, {"access": "public"})))
+	says_nothing(ask(anonymous, {}, object.union(by_visas, {"access": "public"})))
+}
+
+# A sign-in that ran out is none, and a dataset that it opened says so.
+test_expired_sign_in_is_missing if {
+	says(ask(object.union(researcher, {"until": now}), {}, by_login)) == {"an accepted passport"}
 }
