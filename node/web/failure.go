@@ -97,7 +97,8 @@ const (
 // fail answers with an error, unless an answer is already on its way.
 func (e *exchange) fail(err error) {
 	f := failureOf(err)
-	if f.status >= http.StatusInternalServerError && !errors.Is(err, errNotReady) {
+	hungUp := errors.Is(err, context.Canceled)
+	if f.status >= http.StatusInternalServerError && !errors.Is(err, errNotReady) && !hungUp {
 		e.o.Log.Error("no answer", "transaction", e.transaction, "status", f.status, "error", err)
 	}
 	if e.w.status != 0 {

@@ -154,8 +154,8 @@ func TestASlowBody(t *testing.T) {
 	})
 }
 
-// A server's deadline for reading must not end a question that is being
-// answered: both passed long before the answer here.
+// A deadline for reading the request does not end a question that is being
+// answered: the server's and the body's own pass long before the answer here.
 func TestALongQuestionOutlivesTheReadDeadline(t *testing.T) {
 	for _, request := range []string{
 		"GET /beacon/g_variants?" + snv + " HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -80,10 +80,8 @@ func (e *exchange) question(d beacon.Decoded) error {
 	})
 }
 
-// begin starts the question's time. Deadlines for reading the request are lifted:
-// net/http takes one that passes meanwhile for a caller who hung up.
+// begin starts the question's time. It ends early when the caller hangs up.
 func (e *exchange) begin() (context.Context, context.CancelFunc) {
-	_ = http.NewResponseController(e.w).SetReadDeadline(time.Time{})
 	ctx, cancel := context.WithTimeout(e.r.Context(), e.o.RequestTimeout)
 	e.r = e.r.WithContext(ctx)
 	return ctx, cancel

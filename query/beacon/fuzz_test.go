@@ -50,6 +50,9 @@ func FuzzDecodePost(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		d, err := beacon.DecodePost(query.GVariants, body)
 		holds(t, d, err)
+		if _, err := beacon.DecodePassports(body); err != nil && (!errors.Is(err, query.ErrRequest) || beacon.HoldsToken(err.Error())) {
+			t.Fatal(err)
+		}
 	})
 }
 
