@@ -67,7 +67,7 @@ func (e *exchange) refuse(reason trust.Reason, credentials []string, why error) 
 	defer cancel()
 	if err := e.o.Refused(ctx, e.transaction, reason, digests); err != nil {
 		// %v: the record's own error, a deadline perhaps, is not the caller's.
-		return why
+		return fmt.Errorf("%w: %v", errNotRecorded, err)
 	}
 	return why
 }
