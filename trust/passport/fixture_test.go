@@ -68,6 +68,11 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	return newWorldOf(t, brokerKey(), dacKey(), instituteKey(), strangerKey())
+}
+
+func newWorldOf(t testing.TB, broker, dac, institute, stranger crypto.Signer) *world {
+	t.Helper()
 	issuer := func(url string, key crypto.Signer) *passporttest.Issuer {
 		i, err := passporttest.FromKey(url, "rsa1", key) // the same kid everywhere, as in the field
 		if err != nil {
@@ -76,8 +81,8 @@ func newWorld(t testing.TB) *world {
 		return i
 	}
 	w := &world{
-		broker: issuer(brokerURL, brokerKey()), dac: issuer(dacURL, dacKey()),
-		institute: issuer(instituteURL, instituteKey()), stranger: issuer("https://stranger.example", strangerKey()),
+		broker: issuer(brokerURL, broker), dac: issuer(dacURL, dac),
+		institute: issuer(instituteURL, institute), stranger: issuer("https://stranger.example", stranger),
 		audiences: map[trust.SiteName][]string{"": {"uhn-node", "https://uhn.example"}, "bcgsc": {"bcgsc-node"}, "chus": {"chus-node"}},
 	}
 	until := now.Add(24 * time.Hour)

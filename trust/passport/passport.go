@@ -49,6 +49,10 @@ type Request struct {
 	// must come from the connection, never from a message.
 	Origin trust.SiteName
 	Now    time.Time
+	// CallerOnly leaves Verdict.Passports and Verdict.Visas empty. Whoever only
+	// decides needs the Caller alone, and for a remembered passport the rest
+	// costs as much again.
+	CallerOnly bool
 }
 
 // Verifier verifies passports. It is safe for concurrent use and starts no
@@ -93,7 +97,7 @@ func (v *Verifier) Verify(ctx context.Context, req Request) (Verdict, error) {
 	for i, compact := range req.Passports {
 		passports[i] = trust.NewPassport(compact)
 	}
-	attempt := attempt{v: v, origin: req.Origin, now: v.clock.at(req.Now)}
+	attempt := attempt{v: v, origin: req.Origin, callerOnly: req.CallerOnly, now: v.clock.at(req.Now)}
 	var asked []string
 	for {
 		attempt.view, attempt.revision, attempt.wanting = v.options.View(), 0, nil
@@ -140,12 +144,13 @@ func (v *Verifier) refresh(ctx context.Context, wanting []string, asked *[]strin
 
 // attempt is one pass over a request under one View.
 type attempt struct {
-	v        *Verifier
-	origin   trust.SiteName
-	now      time.Time
-	view     *trust.View
-	revision uint64
-	wanting  []string // configured issuers whose keys a refresh might bring
+	v          *Verifier
+	origin     trust.SiteName
+	callerOnly bool
+	now        time.Time
+	view       *trust.View
+	revision   uint64
+	wanting    []string // configured issuers whose keys a refresh might bring
 }
 
 func (a *attempt) want(issuer string) {
@@ -156,19 +161,27 @@ func (a *attempt) want(issuer string) {
 
 func (a *attempt) judge(ctx context.Context, passports []trust.Passport) (Verdict, error) {
 	verdict := Verdict{Caller: trust.Caller{Origin: a.origin, TrustRevision: a.revision}}
+	visas := 0
 	for i, passport := range passports {
-		record, refusal := a.passport(ctx, passport, len(verdict.Visas))
+		record, refusal := a.passport(ctx, passport, visas)
 		if err := ctx.Err(); err != nil {
 			return Verdict{}, err
 		}
 		if refusal == nil {
 			unbound := false
 			if unbound, refusal = a.bound(record); refusal == nil {
-				verdict.add(passport, record, unbound)
+				visas += len(record.visas)
+				verdict.add(record, unbound)
+				if !a.callerOnly {
+					verdict.explain(passport, record, unbound)
+				}
 				continue
 			}
 		}
 		return Verdict{}, &Refusal{Reason: refusal.Reason, Detail: refusal.Detail, Index: i}
+	}
+	if len(passports) > 0 {
+		verdict.Caller.Passports = passports // made for this request
 	}
 	return verdict, nil
 }
@@ -250,16 +263,16 @@ func (a *attempt) open(p trust.Passport, visasBefore int) (*passportRecord, []jo
 	if err := jose.Unmarshal(payload, &claims); err != nil {
 		return nil, nil, asRefusal(err)
 	}
-	return a.record(claims, issuer, key)
+	return a.record(claims, trusted, key)
 }
 
 // record checks the claims of a passport whose signature is good.
-func (a *attempt) record(claims passportClaims, issuer string, key trust.BelievedKey) (*passportRecord, []jose.Text, *jose.Error) {
+func (a *attempt) record(claims passportClaims, trusted trust.IssuerView, key trust.BelievedKey) (*passportRecord, []jose.Text, *jose.Error) {
 	if refusal := require(claims.Issuer, claims.Subject, claims.IssuedAt, claims.Expires); refusal != nil {
 		return nil, nil, refusal
 	}
 	switch {
-	case claims.Issuer.Value != issuer:
+	case claims.Issuer.Value != trusted.Policy.Issuer:
 		return nil, nil, refuse(trust.ReasonMalformed, "iss can be read in two ways")
 	case claims.Visas == nil:
 		return nil, nil, refuse(trust.ReasonMissingClaim, "ga4gh_passport_v1 is missing: the token is not a passport")
@@ -272,10 +285,12 @@ func (a *attempt) record(claims passportClaims, issuer string, key trust.Believe
 		return nil, nil, refusal
 	}
 	return &passportRecord{
-		identity: trust.Identity{Issuer: issuer, Subject: claims.Subject.Value},
-		key:      key.Thumbprint,
-		until:    earliest(claims.Expires.Time, key.Until.UTC()),
-		audience: claims.Audience,
-		visas:    make([]*visaRecord, 0, len(*claims.Visas)),
+		identity:          trust.Identity{Issuer: trusted.Policy.Issuer, Subject: claims.Subject.Value},
+		key:               key.Thumbprint,
+		until:             earliest(claims.Expires.Time, key.Until.UTC()),
+		audience:          claims.Audience,
+		requireAud:        trusted.Policy.RequireAud,
+		acceptUnboundFrom: trusted.Policy.AcceptUnboundFrom,
+		visas:             make([]*visaRecord, 0, len(*claims.Visas)),
 	}, *claims.Visas, nil
 }

@@ -18,7 +18,8 @@ type Verdict struct {
 	// relies on it. Whoever decides takes the least over what it used.
 	Caller    trust.Caller
 	Passports []PassportVerdict
-	Visas     []VisaVerdict // all of them, in the order shown, accepted or not
+	// Visas tells about all of them, in the order shown, accepted or not.
+	Visas []VisaVerdict
 	// Until is the least over everything accepted: until then nothing of this
 	// verdict changes for the worse by the passing of time. Zero for a request
 	// without passports.
@@ -89,6 +90,10 @@ type passportRecord struct {
 	audience audience
 	visas    []*visaRecord
 	wanting  []string // issuers of visas that name a key not known
+
+	// The issuer's policy on passports without aud, as of the View.
+	requireAud        bool
+	acceptUnboundFrom []trust.SiteName
 }
 
 // visaRecord is what was found out about one visa. It is immutable and may be
@@ -97,8 +102,8 @@ type visaRecord struct {
 	visa   trust.Visa // Expires is set only if it was accepted
 	reason trust.Reason
 	detail string
-	// until is when to look again: when an accepted visa ends, or when one
-	// that is not valid yet begins. 0: time alone changes nothing.
+	// until is when to look again, because by then another verdict would be
+	// found: the visa ends or begins, or its key grows stale. 0: never.
 	until instant
 }
 
@@ -143,35 +148,48 @@ func (r *passportRecord) expiry() instant {
 	return least
 }
 
-// add unites the verdict with one more accepted passport. The first one says who
+// add unites the caller with one more accepted passport. The first one says who
 // the caller is; visas keep their own (iss, sub), and nothing joins them here.
-func (v *Verdict) add(p trust.Passport, r *passportRecord, unbound bool) {
-	if v.Caller.IsZero() {
+// Everything is copied: whoever gets the verdict may do with it what he likes.
+func (v *Verdict) add(r *passportRecord, unbound bool) {
+	first := v.Caller.IsZero()
+	if first {
 		v.Caller.Identity, v.Caller.Until, v.Until = r.identity, r.until, r.until
+		v.Caller.Visas = make([]trust.Visa, 0, len(r.visas))
 	}
 	v.Caller.Until = earliest(v.Caller.Until, r.until)
 	v.Caller.Unbound = v.Caller.Unbound || unbound
 	v.Until = earliest(v.Until, r.until)
-	v.Caller.Passports = append(v.Caller.Passports, p)
-	v.Passports = append(v.Passports, PassportVerdict{
-		Identity: r.identity, Accepted: true, Key: r.key, Until: r.until, Unbound: unbound, Digest: p.Digest(),
-	})
-	if v.Visas == nil && len(r.visas) > 0 {
-		v.Visas = make([]VisaVerdict, 0, len(r.visas))
-		v.Caller.Visas = make([]trust.Visa, 0, len(r.visas))
-	}
-	first := len(v.Passports) == 1
 	for _, record := range r.visas {
-		v.Visas = append(v.Visas, record.verdict())
 		if !record.accepted() {
 			continue
 		}
 		v.Until = earliest(v.Until, record.visa.Expires)
-		same := func(other trust.Visa) bool { return other.Digest == record.visa.Digest }
-		if first || !slices.ContainsFunc(v.Caller.Visas, same) {
+		if first || !holds(v.Caller.Visas, record.visa.Digest) {
 			v.Caller.Visas = append(v.Caller.Visas, record.visa)
 		}
 	}
+}
+
+// explain tells about the passport and each of its visas.
+func (v *Verdict) explain(p trust.Passport, r *passportRecord, unbound bool) {
+	v.Passports = append(v.Passports, PassportVerdict{
+		Identity: r.identity, Accepted: true, Key: r.key, Until: r.until, Unbound: unbound, Digest: p.Digest(),
+	})
+	v.Visas = slices.Grow(v.Visas, len(r.visas))
+	for _, record := range r.visas {
+		v.Visas = append(v.Visas, record.verdict())
+	}
+}
+
+// holds tells whether the very same visa came in an earlier passport.
+func holds(visas []trust.Visa, digest trust.Digest) bool {
+	for i := range visas {
+		if visas[i].Digest == digest {
+			return true
+		}
+	}
+	return false
 }
 
 func earliest(a, b time.Time) time.Time {

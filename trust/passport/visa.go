@@ -68,19 +68,27 @@ func listed(iv trust.IssuerView, jku string) bool {
 	return slices.Contains(iv.Policy.JKU, jku) || iv.JWKSURI != "" && iv.JWKSURI == jku
 }
 
-// verified checks the signature and what it covers.
+// verified checks the signature and what it covers. Every verdict that needs the
+// key ends with the key's evidence, and every one that needs the claims with exp,
+// so that what is remembered never differs from what would be found anew.
 func (a *attempt) verified(token *jose.Token, digest trust.Digest, issuer string, trusted trust.IssuerView, key trust.BelievedKey) *visaRecord {
 	payload, err := token.Verify(key.Key, jose.RS256, jose.ES256)
 	if err != nil {
 		record := rejected(digest, asRefusal(err))
+		record.until = instantOf(key.Until)
 		record.show(token)
 		return record
 	}
 	var claims visaClaims
 	if err := jose.Unmarshal(payload, &claims); err != nil {
 		record := rejected(digest, asRefusal(err))
+		record.until = instantOf(key.Until)
 		record.visa.Issuer, record.visa.KeyID = trusted.Policy.Issuer, key.Thumbprint
 		return record
+	}
+	until := key.Until.UTC()
+	if claims.Expires.After(a.now) {
+		until = earliest(until, claims.Expires.Time)
 	}
 	if claims.Issuer.Value != issuer {
 		return rejected(digest, refuse(trust.ReasonMalformed, "iss can be read in two ways"))
@@ -91,11 +99,12 @@ func (a *attempt) verified(token *jose.Token, digest trust.Digest, issuer string
 		record.fill(claims)
 		record.visa.Issuer, record.visa.KeyID = trusted.Policy.Issuer, key.Thumbprint
 		if !ready.IsZero() {
-			record.until = instantOf(ready)
+			until = earliest(until, ready)
 		}
+		record.until = instantOf(until)
 		return record
 	}
-	object, until := claims.Visa, earliest(claims.Expires.Time, key.Until.UTC())
+	object := claims.Visa
 	record := &visaRecord{
 		visa: trust.Visa{
 			Identity: trust.Identity{Issuer: trusted.Policy.Issuer, Subject: claims.Subject.Value},
