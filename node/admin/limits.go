@@ -1,0 +1,9 @@
+package admin
+
+// Bounds on what comes over the socket. The operator is trusted; these keep a
+// slip from costing the daemon its memory.
+const (
+	maxBody       = 64 << 10 // bytes; the largest command is a grant
+	maxName       = 1024     // bytes of an issuer or a subject
+	maxAuditLines = 1 << 30  // entries in one listing; a stream, never held in memory
+)

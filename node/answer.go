@@ -1,0 +1,71 @@
+package node
+
+import (
+	"context"
+
+	"github.com/candignode/candignode/federation"
+	"github.com/candignode/candignode/node/config"
+	"github.com/candignode/candignode/query/local"
+	"github.com/candignode/candignode/trust"
+	"github.com/candignode/candignode/trust/access"
+	"github.com/candignode/candignode/trust/audit"
+	"github.com/candignode/candignode/trust/passport"
+)
+
+// answer plugs together who answers: this site, everybody, and this site for
+// its peers. All three come down to n.local.
+func (n *Node) answer(c *config.Config) {
+	site := c.Site.Name
+	n.local = local.New(local.Options{
+		Site: site, Node: n.id, Setup: func() *local.Setup { return n.current().local },
+		Grants:   func(id trust.Identity) []access.Grant { return n.store.Grants(id) },
+		Recorder: n.store, Now: n.now, Log: n.log.With("part", "local"),
+	})
+	n.everyone = federation.NewEveryone(federation.Options{
+		Self: n.local, Site: site, Node: n.id, Network: c.Federation.Network, Key: n.key, Peers: n.queryPeers,
+		Lines: queryLines{n.mesh}, Recorder: n.store, Now: n.now,
+		Deadline: c.Limits.QueryTimeout, PeerTimeout: c.Limits.PeerTimeout, Log: n.log.With("part", "federation"),
+	})
+	n.receiver = federation.NewReceiver(federation.ReceiverOptions{
+		Self: n.local, Site: site, Node: n.id, Network: c.Federation.Network,
+		Authenticate: n.authenticate, Peer: n.peer,
+		Boot: n.started, Recorder: n.store, Now: n.now, Log: n.log.With("part", "federation"),
+	})
+}
+
+// authenticate turns passports into a caller, by this site's own trust, for
+// callers of its own and for those that a peer forwards.
+func (n *Node) authenticate(ctx context.Context, passports []string, origin trust.SiteName) (trust.Caller, error) {
+	verdict, err := n.passport.Verify(ctx, passport.Request{Passports: passports, Origin: origin, Now: n.now()})
+	if err != nil {
+		return trust.Caller{}, err
+	}
+	return verdict.Caller, nil
+}
+
+func (n *Node) queryPeers() []federation.Peer {
+	configured := n.current().config.Federation.PeerList
+	peers := make([]federation.Peer, 0, len(configured))
+	for _, p := range configured {
+		peers = append(peers, federation.Peer{Site: p.Name, Node: p.Node, MayAsk: p.Query})
+	}
+	return peers
+}
+
+func (n *Node) peer(id trust.NodeID) (federation.Peer, bool) {
+	for _, p := range n.queryPeers() {
+		if p.Node == id {
+			return p, true
+		}
+	}
+	return federation.Peer{}, false
+}
+
+// refused records that a caller's passports were refused before any decision.
+func (n *Node) refused(ctx context.Context, transaction string, reason trust.Reason, passports []trust.Digest) error {
+	n.metrics.refused(reason)
+	return n.store.Record(ctx, audit.Record{
+		Time: n.now(), Event: audit.EventRefused, Transaction: transaction,
+		Passports: passports, Outcome: "deny", Rule: string(reason),
+	})
+}

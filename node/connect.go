@@ -1,0 +1,171 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/candignode/candignode/federation"
+	"github.com/candignode/candignode/federation/gossip"
+	"github.com/candignode/candignode/federation/wire"
+	"github.com/candignode/candignode/node/config"
+	"github.com/candignode/candignode/trust"
+	"github.com/candignode/candignode/trust/discovery"
+	"github.com/candignode/candignode/trust/issuers"
+	"github.com/candignode/candignode/trust/passport"
+)
+
+// The kinds of calls that nodes make to each other.
+const (
+	kindQuery wire.Kind = "query"
+	kindSync  wire.Kind = "sync"
+)
+
+// connect plugs the wires and the trust desk together: datagrams carry heads
+// to the desk through a channel, and the desk knows of its carriers only what
+// issuers.Mesh says.
+func (n *Node) connect(c *config.Config) (err error) {
+	if n.mesh, err = wire.New(wire.Options{
+		PacketConn: n.sockets.Peers, Key: n.key, Site: c.Site.Name,
+		Peers: wirePeers(c), Software: "candignode/" + Version, Now: n.now, Log: n.log.With("part", "wire"),
+	}); err != nil {
+		return err
+	}
+	heard := make(chan []byte, heardMessages)
+	if n.gossip, err = gossip.New(gossip.Options{
+		Self: n.id, Network: c.Federation.Network, Carrier: n.mesh,
+		Members: n.memberIDs, Heard: heard, Log: n.log.With("part", "gossip"),
+	}); err != nil {
+		return err
+	}
+	if n.issuers, err = issuers.New(issuers.Options{
+		Site: c.Site.Name, Node: n.id, Key: n.key, Network: c.Federation.Network,
+		Policies: c.IssuerPolicies(), Peers: pins(c), Store: n.store, Fetcher: discovery.New(),
+		Mesh: trustMesh{n}, Heard: heard, Now: n.now, Poll: c.Limits.IssuerPoll, Log: n.log.With("part", "issuers"),
+	}); err != nil {
+		return err
+	}
+	n.passport = passport.New(passport.Options{
+		View: n.issuers.View, Audiences: n.audiences, UnknownKey: n.issuers.Refresh,
+		CacheEntries: c.Limits.CacheEntries, CacheBytes: c.Limits.CacheBytes,
+	})
+	return nil
+}
+
+// audiences are the names that bind a passport's aud to a site: its client ids
+// at the issuer, and for this site its own address too (RFC 9728, resource).
+func (n *Node) audiences(issuer string, site trust.SiteName) []string {
+	own := n.current().config.Site.Name
+	if site != "" && site != own {
+		return n.issuers.ClientIDs(issuer, site)
+	}
+	ids := n.issuers.ClientIDs(issuer, own)
+	if address := n.current().config.API.ExternalURL; address != "" {
+		ids = append(ids[:len(ids):len(ids)], address)
+	}
+	return ids
+}
+
+func wirePeers(c *config.Config) []wire.Peer {
+	peers := make([]wire.Peer, 0, len(c.Federation.PeerList))
+	for _, p := range c.Federation.PeerList {
+		peers = append(peers, wire.Peer{Site: p.Name, Node: p.Node, Addr: p.Addr})
+	}
+	return peers
+}
+
+func pins(c *config.Config) map[trust.SiteName]trust.NodeID {
+	pinned := make(map[trust.SiteName]trust.NodeID, len(c.Federation.PeerList))
+	for _, p := range c.Federation.PeerList {
+		pinned[p.Name] = p.Node
+	}
+	return pinned
+}
+
+func (n *Node) memberIDs() []trust.NodeID {
+	peers := n.current().config.Federation.PeerList
+	ids := make([]trust.NodeID, 0, len(peers))
+	for _, p := range peers {
+		ids = append(ids, p.Node)
+	}
+	return ids
+}
+
+// trustMesh is the trust desk's view of the wires.
+type trustMesh struct{ n *Node }
+
+func (m trustMesh) Broadcast(message []byte) { m.n.gossip.Broadcast(message) }
+
+func (m trustMesh) Connected() []trust.NodeID {
+	var ids []trust.NodeID
+	for _, p := range m.n.mesh.Peers() {
+		if p.Connected {
+			ids = append(ids, p.Node)
+		}
+	}
+	return ids
+}
+
+func (m trustMesh) Call(ctx context.Context, to trust.NodeID, request []byte) ([]byte, error) {
+	line, err := m.n.mesh.Line(to)
+	if err != nil {
+		return nil, err
+	}
+	return line.Call(ctx, kindSync, request)
+}
+
+// queryLines is the federation desk's view of the wires.
+type queryLines struct{ mesh *wire.Mesh }
+
+func (l queryLines) Line(node trust.NodeID) (federation.Line, error) {
+	line, err := l.mesh.Line(node)
+	if err != nil {
+		return nil, lineError(err)
+	}
+	return queryLine{line}, nil
+}
+
+// lineErrors is the one table from the wire's errors to the federation desk's.
+var lineErrors = []struct{ wire, desk error }{
+	{wire.ErrBadVersion, federation.ErrBadVersion},
+	{wire.ErrUnreachable, federation.ErrUnreachable},
+	{wire.ErrNotPinned, federation.ErrUnreachable},
+	{wire.ErrRefused, federation.ErrRefused},
+}
+
+func lineError(err error) error {
+	for _, e := range lineErrors {
+		if errors.Is(err, e.wire) {
+			return fmt.Errorf("%w: %w", e.desk, err)
+		}
+	}
+	return err
+}
+
+type queryLine struct{ line *wire.Line }
+
+func (l queryLine) Exporter() [32]byte { return l.line.Exporter() }
+
+func (l queryLine) Call(ctx context.Context, request []byte) ([]byte, error) {
+	response, err := l.line.Call(ctx, kindQuery, request)
+	if err != nil {
+		return nil, lineError(err)
+	}
+	return response, nil
+}
+
+// handlers are the calls that peers may make. The peer's name comes from the
+// pinned key of the connection, never from the message.
+func (n *Node) handlers() map[wire.Kind]wire.Handler {
+	return map[wire.Kind]wire.Handler{
+		kindSync: func(_ context.Context, in wire.Incoming) ([]byte, error) {
+			return n.issuers.ServeSync(in.Peer.Node, in.Request), nil
+		},
+		kindQuery: func(ctx context.Context, in wire.Incoming) ([]byte, error) {
+			return n.receiver.Serve(ctx, federation.Incoming{
+				Site: in.Peer.Site, Node: in.Peer.Node, Key: in.PeerKey,
+				Exporter: in.Exporter, Request: in.Request,
+			}), nil
+		},
+	}
+}

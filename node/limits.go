@@ -1,0 +1,23 @@
+package node
+
+import "time"
+
+// Bounds of the daemon itself, each with its reason.
+const (
+	// drainTime is how long a stopping node waits for running questions. It is
+	// longer than the default question deadline (10 s), so that an orderly stop
+	// loses no answer, and shorter than systemd's patience (90 s).
+	drainTime = 15 * time.Second
+	// headerTimeout cuts clients that send their headers slowly.
+	headerTimeout = 5 * time.Second
+	// bodyTimeout cuts clients that send their body slowly; a passport of the
+	// greatest size arrives within it over a 1 Mbit/s line.
+	bodyTimeout = 15 * time.Second
+	// idleTimeout ends keep-alive connections that nobody uses.
+	idleTimeout = 2 * time.Minute
+	// heardMessages is how many gossip messages may wait for the trust desk.
+	// When it is full they are dropped: gossip repeats itself.
+	heardMessages = 1024
+	// maxDetail bounds free text in audit records.
+	maxDetail = 500
+)
