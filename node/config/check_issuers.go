@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/x509"
 	"fmt"
 	"net/url"
 	"slices"
@@ -229,24 +228,6 @@ func sourceURL(n *notes, key, s string) {
 		n.problem(key, "name an organisation", "means nobody (GA4GH Passport 1.2), so it cannot be trusted")
 	case strings.Contains(s, "?"):
 		n.warn(key, "name the committee by one stable URL", "%.80q has a query string; a source must match exactly, character by character", s)
-	}
-}
-
-// checkFiles reads the files that the policy is made of.
-func (i *Issuer) checkFiles(n *notes, at string) {
-	var err error
-	if i.CAFile != "" {
-		const hint = "name a PEM file with the certificates of the CA"
-		if i.ca, err = readFile(i.CAFile, maxSideFile); err != nil {
-			n.problem(at+".ca_file", hint, "%v", err)
-		} else if !x509.NewCertPool().AppendCertsFromPEM(i.ca) {
-			n.problem(at+".ca_file", hint, "holds no certificate")
-		}
-	}
-	if i.Mode == trust.ModeManual && i.JWKSFile != "" {
-		if i.jwks, err = readFile(i.JWKSFile, maxSideFile); err != nil {
-			n.problem(at+".jwks_file", "name the file with the issuer's JSON Web Key Set", "%v", err)
-		}
 	}
 }
 

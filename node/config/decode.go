@@ -207,7 +207,7 @@ func nearest(word string, words []string) string {
 	}
 	best, least := "", 3
 	for _, w := range words {
-		if d := distance(strings.ToLower(word), w); d < least && d < len(w) {
+		if d := distance(strings.ToLower(word), strings.ToLower(w)); d < least && d < len(w) {
 			best, least = w, d
 		}
 	}
