@@ -60,6 +60,10 @@ func (n *notes) decodeMap(key string, node *yaml.Node, target reflect.Value) {
 			"a section is needed here, not %s", describe(node))
 		return
 	}
+	if keys := len(node.Content) / 2; keys > maxKeys {
+		n.problem(key, "the keys here are "+strings.Join(keysOf(target.Type()), ", "), "%d keys; at most %d", keys, maxKeys)
+		return
+	}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		name, value := node.Content[i], node.Content[i+1]
 		path := join(key, name.Value)

@@ -13,6 +13,9 @@ const (
 	maxSideFile = 1 << 20
 	// maxDepth of YAML nesting; the deepest key needs 5.
 	maxDepth = 16
+	// maxKeys of one section; an issuer has 18. It bounds the work on a file that
+	// holds nothing but mistakes.
+	maxKeys = 200
 	// maxProblems that are listed; whoever has more made one mistake often.
 	maxProblems = 100
 	// maxPeers as in one answer (query.MaxSites).
