@@ -136,6 +136,39 @@ func TestManyWritersShareATransaction(t *testing.T) {
 	}
 }
 
+// Who waited when Close was called is written, and told so.
+func TestCloseWritesWhatWaits(t *testing.T) {
+	path, g := statePath(t), newGate()
+	s := open(t, path, Options{update: g.update})
+	g.shut.Store(true)
+	errs := make(chan error, 4)
+	record := func(outcome string) { errs <- s.Record(t.Context(), note(outcome)) }
+	go record("first")
+	<-g.entered
+	for i := range 3 {
+		go record(fmt.Sprint("waits ", i))
+	}
+	for len(s.ops) < 3 {
+		yield()
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	<-s.closing
+	g.shut.Store(false)
+	g.release <- struct{}{}
+	for range 4 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
+	if got := outcomes(t, open(t, path, Options{})); len(got) != 4 {
+		t.Errorf("log %v", got)
+	}
+}
+
 // A caller that goes away before its turn leaves nothing behind.
 func TestACallerThatGoesAwayInTheQueue(t *testing.T) {
 	g := newGate()
