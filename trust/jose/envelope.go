@@ -104,6 +104,8 @@ type envelopeHeader struct {
 	Typ string `json:"typ"`
 }
 
+// decodeEnvelopeHeader takes exactly {alg,kid,typ}, all text. Nodes write their
+// own envelopes, so there is nothing to be lenient about.
 func decodeEnvelopeHeader(data []byte) (envelopeHeader, error) {
 	var header envelopeHeader
 	if len(data) > maxEnvelopeHeaderBytes {

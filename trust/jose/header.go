@@ -79,6 +79,7 @@ func goodKeyID(kid string) bool {
 	return true
 }
 
+// detailOf gives the sentence without its reason, for use in another.
 func detailOf(err error) string {
 	if own, ok := err.(*Error); ok {
 		return own.Detail

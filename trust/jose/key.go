@@ -97,6 +97,8 @@ func parseKey(entry jsontext.Value, waiveKeyUse bool) (trust.Key, *RejectedKey) 
 	return key, nil
 }
 
+// private tells whether any private member is there, even as null: its name
+// alone says that the issuer publishes the wrong half.
 func (w *wireKey) private() bool {
 	return bool(w.D || w.P || w.Q || w.DP || w.DQ || w.QI || w.Oth)
 }
@@ -118,6 +120,8 @@ func (w *wireKey) public() (crypto.PublicKey, string) {
 	return nil, "kty is " + shown(w.Kty.Value) + "; RSA and EC keys are used"
 }
 
+// rsa reads n and e (RFC 7518, section 6.3.1). An exponent of 1 would make every
+// text its own signature; one above 2^31 costs too much to check.
 func (w *wireKey) rsa() (crypto.PublicKey, string) {
 	modulus, okN := bigInteger(w.N.Value)
 	exponent, okE := bigInteger(w.E.Value)
@@ -136,6 +140,8 @@ func (w *wireKey) rsa() (crypto.PublicKey, string) {
 	return &rsa.PublicKey{N: n, E: int(e.Int64())}, ""
 }
 
+// ec reads x and y, full width (RFC 7518, section 6.2.1), and makes sure that they
+// are a point of the curve before anything is computed with them.
 func (w *wireKey) ec() (crypto.PublicKey, string) {
 	if w.Crv.Value != "P-256" {
 		return nil, "the curve is " + shown(w.Crv.Value) + "; P-256 is accepted"

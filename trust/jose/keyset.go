@@ -111,6 +111,8 @@ func keySetEntries(jwks []byte) ([]jsontext.Value, error) {
 	return entries, nil
 }
 
+// readEntries stops at the limit, so that ten thousand entries cost no more than
+// the first few.
 func readEntries(dec *jsontext.Decoder) ([]jsontext.Value, error) {
 	if token, err := dec.ReadToken(); err != nil || token.Kind() != '[' {
 		return nil, refuse(trust.ReasonMalformed, "the key set's keys are not an array")

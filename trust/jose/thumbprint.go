@@ -74,6 +74,8 @@ func MarshalKeySet(keys []trust.Key) ([]byte, error) {
 	return text, nil
 }
 
+// publicMembers writes a key the one way that RFC 7518 gives for its numbers:
+// RSA without leading zeros, coordinates at full width.
 func publicMembers(public crypto.PublicKey) (publicJWK, error) {
 	text := base64.RawURLEncoding.EncodeToString
 	switch key := public.(type) {

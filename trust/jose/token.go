@@ -136,6 +136,7 @@ func (t *Token) Peek(array string) (issuer string, elements int, err error) {
 	return "", 0, refuse(trust.ReasonMissingClaim, "the payload has no iss")
 }
 
+// readIssuer bounds iss before it is used to look anything up.
 func readIssuer(dec *jsontext.Decoder) (string, error) {
 	value, err := dec.ReadToken()
 	if err != nil {
@@ -151,6 +152,7 @@ func readIssuer(dec *jsontext.Decoder) (string, error) {
 	return issuer, nil
 }
 
+// countElements reads over the array that begins next, whatever is in it.
 func countElements(dec *jsontext.Decoder) (int, error) {
 	if _, err := dec.ReadToken(); err != nil {
 		return 0, decodeError(err)

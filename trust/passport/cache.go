@@ -83,6 +83,8 @@ func (c *cache[V]) put(digest trust.Digest, revision uint64, until instant, valu
 	}
 }
 
+// drop, link and unlink keep the map, the list and the count of bytes in step;
+// the lock is held.
 func (c *cache[V]) drop(e *entry[V]) {
 	c.unlink(e)
 	c.bytes -= e.size

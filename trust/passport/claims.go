@@ -137,6 +137,7 @@ func (v *visaObject) shape() *jose.Error {
 	return nil
 }
 
+// longestValue is in characters: values are URLs except for lists of links.
 func (v *visaObject) longestValue() int {
 	if v.Type.Value == trust.VisaLinkedIdentities {
 		return maxLinkValue

@@ -153,12 +153,18 @@ type attempt struct {
 	wanting    []string // configured issuers whose keys a refresh might bring
 }
 
+// want notes an issuer to be asked for fresh keys once the attempt is over. Only
+// issuers that are configured for the kind of token at hand get here, so a
+// token cannot make the node call a stranger.
 func (a *attempt) want(issuer string) {
 	if !slices.Contains(a.wanting, issuer) {
 		a.wanting = append(a.wanting, issuer)
 	}
 }
 
+// judge goes over the passports in order and ends at the first one that is not
+// acceptable. The whole attempt uses one View, so that no verdict mixes two
+// pictures of what is believed.
 func (a *attempt) judge(ctx context.Context, passports []trust.Passport) (Verdict, error) {
 	verdict := Verdict{Caller: trust.Caller{Origin: a.origin, TrustRevision: a.revision}}
 	visas := 0
@@ -219,6 +225,8 @@ func (a *attempt) passport(ctx context.Context, p trust.Passport, visasBefore in
 	return record, nil
 }
 
+// tooManyVisas is found out in three places: before the signature, after it, and
+// from memory, where several passports add up.
 func tooManyVisas() *jose.Error {
 	return refuse(trust.ReasonTooMany, "more than %d visas: ask the issuer for a passport with only those that the question needs", maxVisas)
 }

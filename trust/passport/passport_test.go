@@ -251,6 +251,7 @@ func TestAudience(t *testing.T) {
 		{"L1 forwarded, none, listed", listed, nil, "bcgsc", ""},
 		{"L1 forwarded, none, another listed", listed, nil, "chus", trust.ReasonUnbound},
 		{"V070 forwarded, none, listed, required", both, nil, "bcgsc", trust.ReasonUnbound},
+		{"forwarded, empty text", everyone, "", "bcgsc", trust.ReasonAudience},
 		{"forwarded by a site without client ids", everyone, "bcgsc-node", "unknown", trust.ReasonAudience},
 	}
 	for _, c := range cases {
@@ -355,6 +356,7 @@ func TestLimits(t *testing.T) {
 	}
 	w.wantVisa(t, strings.Repeat("A", maxVisaBytes+1), trust.ReasonTooLarge)
 	// From memory the bound over all passports holds as well.
+	w.wantPassport(t, "", many(1, grant))
 	w.wantPassport(t, trust.ReasonTooMany, many(200, grant), many(1, grant))
 }
 

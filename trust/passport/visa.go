@@ -206,6 +206,7 @@ func standardType(s string) string {
 	})
 }
 
+// rejected is a verdict that says nothing yet about which visa it was.
 func rejected(digest trust.Digest, refusal *jose.Error) *visaRecord {
 	return &visaRecord{visa: trust.Visa{Digest: digest}, reason: refusal.Reason, detail: refusal.Detail}
 }
@@ -219,6 +220,8 @@ func (r *visaRecord) show(token *jose.Token) {
 	}
 }
 
+// fill copies the claims shortened and escaped, because a visa that is refused
+// may have been written to be read by somebody.
 func (r *visaRecord) fill(c visaClaims) {
 	r.visa.Issuer, r.visa.Subject = shown(c.Issuer.Value), shown(c.Subject.Value)
 	if c.Visa == nil {

@@ -85,6 +85,9 @@ func (i *Issuer) Rotate(algorithm, kid string) error {
 // use signs once at first, so that a key that cannot sign is found here and the
 // methods that make tokens have no error to give.
 func (i *Issuer) use(key signingKey) error {
+	if key.signer == nil {
+		return fmt.Errorf("key of %s: no key", i.URL)
+	}
 	if _, err := jose.Sign(jose.Header{KeyID: key.kid}, []byte("{}"), key.signer); err != nil {
 		return fmt.Errorf("key of %s: %w", i.URL, err)
 	}
