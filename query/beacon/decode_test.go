@@ -95,6 +95,17 @@ func TestRangesAndSequences(t *testing.T) {
 	}
 }
 
+// An end that cannot be is refused; it must not turn a range into a sequence
+// question by being zero.
+func TestAnEndOfZeroIsNotDropped(t *testing.T) {
+	for _, end := range []string{"0", "99", "100"} {
+		_, err := get("assemblyId=GRCh37&referenceName=22&start=100&referenceBases=A&alternateBases=G&end=" + end)
+		if !errors.Is(err, query.ErrRequest) || !strings.Contains(err.Error(), "end: ") {
+			t.Errorf("end %s: %v", end, err)
+		}
+	}
+}
+
 // What a request leaves out has Beacon's defaults, but every result is listed.
 func TestDefaults(t *testing.T) {
 	d, err := get(snv)
