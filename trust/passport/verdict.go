@@ -120,8 +120,8 @@ func (r *visaRecord) verdict() VisaVerdict {
 // recordBytes is what a record and its cache entry take besides their text.
 const recordBytes = 400
 
-// size leaves out what is shared with the View: issuer, key, type and source of
-// accepted visas are its strings.
+// size counts every text but issuer and key, which are strings of the View; the
+// type and source of an accepted visa are too, so it errs on the large side.
 func (r *visaRecord) size() int {
 	return recordBytes + len(r.visa.Subject) + len(r.visa.Value) + len(r.visa.Source) + len(r.visa.Type) + len(r.detail)
 }
