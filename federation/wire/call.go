@@ -68,9 +68,8 @@ func (l *Line) ask(ctx context.Context, stream *quic.Stream, kind Kind, request 
 	if err := send(stream, appendHead((*buffer)[:0], h), request); err != nil {
 		return nil, err
 	}
-	if err := stream.Close(); err != nil {
-		return nil, err
-	}
+	// It fails only if the peer has refused already, and receive tells why.
+	_ = stream.Close()
 	return receive(stream, (*buffer)[:cap(*buffer)], limit)
 }
 

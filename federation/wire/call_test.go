@@ -184,9 +184,7 @@ func TestGarbageOnAStream(t *testing.T) {
 	}
 	for name, c := range cases {
 		stream := raw(t, line, c.bytes)
-		if err := stream.Close(); err != nil {
-			t.Fatal(err)
-		}
+		_ = stream.Close() // the refusal may be here already
 		_, err := io.ReadAll(stream)
 		var reset *quic.StreamError
 		if !errors.As(err, &reset) || reset.ErrorCode != c.code {
@@ -220,6 +218,26 @@ func TestGarbageAsAResponse(t *testing.T) {
 		if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A response that is not wanted is stopped at its sender.
+func TestAResponseTooLargeIsStopped(t *testing.T) {
+	a, b := newSite(t, "a"), newSite(t, "b")
+	a.start(b.pin())
+	stopped := make(chan error, 1)
+	b.rogue(hello{version: protocolVersion, site: "b"}, func(stream *quic.Stream) {
+		_, _ = stream.Write([]byte{255, 255, 255, 255})
+		<-stream.Context().Done()
+		stopped <- context.Cause(stream.Context())
+	})
+	if _, err := a.line(b).Call(within(t, patience), "query", nil); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("Call: %v", err)
+	}
+	select {
+	case <-stopped:
+	case <-time.After(5 * time.Second):
+		t.Error("the sender is not told")
 	}
 }
 

@@ -174,8 +174,8 @@ func TestSlowlorisIsCut(t *testing.T) {
 		var ended sync.WaitGroup
 		for _, stream := range streams {
 			ended.Go(func() {
-				for i := 0; ; i++ { // one byte every half second
-					if _, err := stream.Write([]byte{slices.Concat(request, make([]byte, 1000))[i]}); err != nil {
+				for _, b := range slices.Concat(request, make([]byte, 1000)) { // one byte every half second
+					if _, err := stream.Write([]byte{b}); err != nil {
 						return
 					}
 					time.Sleep(500 * time.Millisecond)
@@ -269,6 +269,43 @@ func TestConnectionsWithoutHello(t *testing.T) {
 		}
 		if _, err := b.mesh.Line(a.id); !errors.Is(err, ErrUnreachable) {
 			t.Errorf("connected is not admitted, but Line gives %v", err)
+		}
+	})
+}
+
+// The newest connection of a direction takes the place of the one before: its
+// own side has given that one up.
+func TestASecondConnectionReplacesTheFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := newEther(time.Millisecond)
+		a, b := e.place(t, "a", "10.0.0.1:1"), e.place(t, "b", "10.0.0.2:1")
+		b.start(a.quiet())
+		mesh, err := New(a.options(b.quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { mesh.transport.Close(); a.sock.Close() })
+		connect := func() *quic.Conn {
+			ctx := within(t, time.Second)
+			conn, err := mesh.transport.Dial(ctx, b.sock.LocalAddr(), dialTLS(mesh.cert, b.id, nil), quicConfig())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := mesh.helloTo(ctx, conn, b.pin(), true); err != nil {
+				t.Fatal(err)
+			}
+			return conn
+		}
+		first := connect()
+		old := b.line(a)
+		second := connect()
+		<-first.Context().Done()
+		var closed *quic.ApplicationError
+		if err := context.Cause(first.Context()); !errors.As(err, &closed) || closed.ErrorCode != closeReplaced {
+			t.Errorf("the first ended with %v", err)
+		}
+		if now := b.line(a); now == old || second.Context().Err() != nil {
+			t.Error("the second is not the one in use")
 		}
 	})
 }
