@@ -33,9 +33,11 @@
 #   dataset             {access, value, issuers, sources, by, registered_by, grants}
 #                                  where grants are the caller's own: {id, iss, sub, created, until}
 #
-# Signature, issuer, form and scope of every visa were checked before. A name that
-# is not in this list is refused when the policy is loaded, and so is everything
-# that could read the network, the clock or the machine.
+# Signature, issuer, form and scope of every visa were checked before. When the
+# policy is loaded it is tried on made-up callers, and refused if it lets one of
+# them at controlled data who was granted none; so is a misspelt member of input, a
+# reference to data that no rule defines, and every function that could read the
+# network, the clock or the machine.
 package candig.access
 
 visa_types := {
@@ -50,27 +52,24 @@ signed_in if {
 	input.caller.until > input.now
 }
 
+missing[dataset.id] contains "an accepted passport" if {
+	not signed_in
+	some dataset in input.datasets
+	dataset.access != "public"
+}
+
 # The visa is alive, and from an issuer and a source that the dataset takes.
 fits(visa, dataset) if {
 	visa.expires > input.now
-	issuer_fits(visa, dataset)
-	source_fits(visa, dataset)
-}
-
-# A dataset without a list takes every issuer that the site trusts for such visas.
-issuer_fits(_, dataset) if dataset.issuers == []
-
-issuer_fits(visa, dataset) if visa.iss in dataset.issuers
-
-source_fits(visa, dataset) if {
-	dataset.sources == []
 	visa.source != no_organization
+	takes(dataset.sources, visa.source)
+	takes(dataset.issuers, visa.iss)
 }
 
-source_fits(visa, dataset) if {
-	visa.source in dataset.sources
-	visa.source != no_organization
-}
+# A dataset without a list takes all that the site trusts.
+takes([], _)
+
+takes(list, item) if item in list
 
 # By this source a visa says that no organization stands behind it (GA4GH
 # Passport 1.2, "source"): it fits no dataset, not even one that takes every source.

@@ -39,12 +39,6 @@ ceilings[dataset.id] contains {
 	grant.until > input.now
 }
 
-missing[dataset.id] contains "an accepted passport" if {
-	not signed_in
-	some dataset in input.datasets
-	dataset.access == "controlled"
-}
-
 missing[dataset.id] contains "a ControlledAccessGrants visa for this dataset, or a local grant" if {
 	signed_in
 	some dataset in input.datasets
@@ -55,24 +49,35 @@ missing[dataset.id] contains "a ControlledAccessGrants visa for this dataset, or
 
 # The caller does hold visas for the dataset: say why they are not enough.
 missing[dataset.id] contains flaw(visa, "has expired") if {
+	signed_in
 	some dataset in input.datasets
 	some visa in unused[dataset.id]
 	visa.expires <= input.now
 }
 
 missing[dataset.id] contains flaw(visa, "is from an issuer that the dataset does not take") if {
+	signed_in
 	some dataset in input.datasets
 	some visa in unused[dataset.id]
-	not issuer_fits(visa, dataset)
+	not takes(dataset.issuers, visa.iss)
 }
 
 missing[dataset.id] contains flaw(visa, "is from a source that the dataset does not take") if {
+	signed_in
 	some dataset in input.datasets
 	some visa in unused[dataset.id]
-	not source_fits(visa, dataset)
+	not takes(dataset.sources, visa.source)
+}
+
+missing[dataset.id] contains flaw(visa, "has a source that says that no organization stands behind it") if {
+	signed_in
+	some dataset in input.datasets
+	some visa in unused[dataset.id]
+	visa.source == no_organization
 }
 
 missing[dataset.id] contains flaw(visa, "has a by that the dataset does not take") if {
+	signed_in
 	some dataset in input.datasets
 	some visa in unused[dataset.id]
 	not visa.by in dataset.by

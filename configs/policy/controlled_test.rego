@@ -161,6 +161,12 @@ test_controlled_says_why_a_visa_is_not_enough if {
 	}
 }
 
+test_controlled_says_that_no_organization_fits if {
+	visa := object.union(permit, {"source": "https://no.organization"})
+	some sentence in says(ask(researcher, grants(visa), {}))
+	contains(sentence, "no organization")
+}
+
 test_who_is_let_in_misses_nothing if {
 	says_nothing(ask(researcher, grants(permit), controlled))
 	flawed := object.union(permit, {"digest": "another", "by": "self"})

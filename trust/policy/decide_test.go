@@ -362,7 +362,7 @@ missing[d.id] contains sprintf("%d", [n]) if {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	d, err := p.Decide(ctx, []access.Input{ask(trust.Caller{}, access.Dataset{ID: "open", Level: access.Public})})
+	d, err := p.Decide(ctx, []access.Input{ask(trust.Caller{}, controlled())})
 	if !errors.Is(err, context.DeadlineExceeded) || d != nil {
 		t.Errorf("%v, %v; want the context's error", d, err)
 	}

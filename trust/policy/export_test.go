@@ -1,5 +1,11 @@
 package policy
 
+import (
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/candignode/candignode/trust/access"
+)
+
 // AllowedBuiltins lets the tests see what capabilities allows.
 func AllowedBuiltins() []string {
 	var names []string
@@ -8,3 +14,6 @@ func AllowedBuiltins() []string {
 	}
 	return names
 }
+
+// JSONInput gives the policy's input as JSON, for an engine elsewhere.
+func (p *Policy) JSONInput(inputs []access.Input) (any, error) { return ast.JSON(p.value(inputs)) }

@@ -16,7 +16,10 @@ import (
 	"unicode/utf8"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/metrics"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/candignode/candignode/trust"
 )
@@ -186,15 +189,69 @@ func checkReferences(compiler *ast.Compiler) error {
 	return errors.Join(errs...)
 }
 
-// prepare makes the one query that a decision evaluates. The comprehensions keep
-// it defined when the policy says nothing at all.
-func prepare(ctx context.Context, compiler *ast.Compiler) (rego.PreparedEvalQuery, error) {
-	return rego.New(
-		rego.Query("ceilings := [x | x := "+entryPoint+".ceilings]; missing := [x | x := "+entryPoint+".missing]"),
-		rego.Compiler(compiler),
-		rego.StrictBuiltinErrors(true),
-		rego.GenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return t.Value, nil }),
-	).PrepareForEval(ctx)
+// question is the one query that a decision evaluates. The comprehensions keep it
+// defined when the policy says nothing at all. What is missing is asked only when
+// some dataset has no ceiling: most callers of scripts are let in.
+const question = `ceilings = [x | x := data.candig.access.ceilings]
+missing = [x | count([d | some d in input.datasets; count(ceilings[0][d.id]) > 0]) != count(input.datasets); x := data.candig.access.missing]`
+
+// prepared is the compiled question. The engine's own wrapper, package rego,
+// costs as much again as a small decision.
+type prepared struct {
+	compiler *ast.Compiler
+	query    ast.QueryCompiler
+	body     ast.Body
+	store    storage.Store // empty: a policy has no data but its input
+}
+
+func prepare(compiler *ast.Compiler) (prepared, error) {
+	parsed, err := ast.ParseBodyWithOpts(question, ast.ParserOptions{RegoVersion: ast.RegoV1})
+	if err != nil {
+		return prepared{}, err
+	}
+	p := prepared{compiler: compiler, query: compiler.QueryCompiler().WithStrict(false), store: inmem.New()}
+	if p.body, err = p.query.Compile(parsed); err != nil {
+		return p, fmt.Errorf("%w: ceilings: want an object of sets by dataset, as `ceilings[id] contains ...` makes: %w", ErrPolicy, err)
+	}
+	return p, nil
+}
+
+// run evaluates the question. What cancels ctx ends it.
+func (p prepared) run(ctx context.Context, input ast.Value) (ceilings, missing ast.Value, err error) {
+	cancel := topdown.NewCancel()
+	stop := context.AfterFunc(ctx, cancel.Cancel)
+	defer stop()
+	txn, err := p.store.NewTransaction(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer p.store.Abort(ctx, txn)
+	results := 0
+	err = topdown.NewQuery(p.body).
+		WithQueryCompiler(p.query).
+		WithCompiler(p.compiler).
+		WithStore(p.store).
+		WithTransaction(txn).
+		WithInput(ast.NewTerm(input)).
+		WithCancel(cancel).
+		WithMetrics(metrics.NoOp()).
+		WithStrictBuiltinErrors(true).
+		Iter(ctx, func(bound topdown.QueryResult) error {
+			results++
+			ceilings, missing = value(bound, "ceilings"), value(bound, "missing")
+			return nil
+		})
+	if err == nil && results != 1 {
+		err = fmt.Errorf("%d results", results)
+	}
+	return ceilings, missing, err
+}
+
+func value(bound topdown.QueryResult, name ast.Var) ast.Value {
+	if t := bound[name]; t != nil {
+		return t.Value
+	}
+	return nil
 }
 
 // revision digests names and contents, so that any change shows.

@@ -16,8 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/candignode/candignode/trust/access"
@@ -29,7 +27,7 @@ var ErrDecision = errors.New("policy gave no decision")
 
 // Policy is a compiled policy. It is immutable and safe for concurrent use.
 type Policy struct {
-	query     rego.PreparedEvalQuery
+	query     prepared
 	words     words
 	revision  string
 	visaTypes []string // sorted
@@ -64,8 +62,8 @@ func Load(ctx context.Context, fsys fs.FS) (*Policy, error) {
 	if p.visaTypes, err = visaTypes(ctx, compiler); err != nil {
 		return nil, err
 	}
-	if p.query, err = prepare(ctx, compiler); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPolicy, err)
+	if p.query, err = prepare(compiler); err != nil {
+		return nil, err
 	}
 	if err := p.trySamples(ctx); err != nil {
 		return nil, err
@@ -117,20 +115,13 @@ func (p *Policy) evaluate(ctx context.Context, inputs []access.Input) (map[strin
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	cancel := topdown.NewCancel()
-	stop := context.AfterFunc(ctx, cancel.Cancel)
-	defer stop()
-	results, err := p.query.Eval(ctx, rego.EvalParsedInput(p.value(inputs)), rego.EvalExternalCancel(cancel))
+	ceilings, missing, err := p.query.run(ctx, p.value(inputs))
 	switch {
 	case topdown.IsCancel(err) || err != nil && ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %s", ErrDecision, clip(err.Error(), MaxDetail))
-	case len(results) != 1:
-		return nil, fmt.Errorf("%w: %d results", ErrDecision, len(results))
 	}
-	ceilings, _ := results[0].Bindings["ceilings"].(ast.Value)
-	missing, _ := results[0].Bindings["missing"].(ast.Value)
 	said, err := verdicts(inputs, ceilings, missing)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDecision, err)
