@@ -36,7 +36,7 @@ func (n *Node) answer(c *config.Config) {
 // authenticate turns passports into a caller, by this site's own trust, for
 // callers of its own and for those that a peer forwards.
 func (n *Node) authenticate(ctx context.Context, passports []string, origin trust.SiteName) (trust.Caller, error) {
-	verdict, err := n.passport.Verify(ctx, passport.Request{Passports: passports, Origin: origin, Now: n.now()})
+	verdict, err := n.passport.Verify(ctx, passport.Request{Passports: passports, Origin: origin, Now: n.now(), CallerOnly: true})
 	if err != nil {
 		return trust.Caller{}, err
 	}

@@ -58,7 +58,7 @@ func (n *Node) prepare(ctx context.Context, c *config.Config, old *settings) (_ 
 	}()
 	s.local = &local.Setup{
 		Datasets: c.Datasets(), Sources: map[string]query.Source{},
-		Policy: s.policy, PolicyRevision: s.policy.Revision(),
+		Policy: policy.Remember(s.policy), PolicyRevision: s.policy.Revision(),
 		Floor: privacy.Floor{Threshold: c.Privacy.Threshold},
 	}
 	for _, r := range releases {

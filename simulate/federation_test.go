@@ -97,7 +97,7 @@ func start(t *testing.T, sites []simulate.Site) *simulate.Federation {
 	return f
 }
 
-func passport(t *testing.T, f *simulate.Federation, at trust.SiteName, granted ...trust.SiteName) string {
+func passportFor(t *testing.T, f *simulate.Federation, at trust.SiteName, granted ...trust.SiteName) string {
 	t.Helper()
 	who := idp.Researcher{Subject: "rosalind", Audience: []string{f.Site(at).ClientID()}}
 	for _, name := range granted {
@@ -157,7 +157,7 @@ func TestEveryGeneratedVariantIsCountedAtEverySite(t *testing.T) {
 
 func countsEqual(t *testing.T, sites []simulate.Site) {
 	f := start(t, sites)
-	token := passport(t, f, "uhn", "uhn", "bcgsc", "chus")
+	token := passportFor(t, f, "uhn", "uhn", "bcgsc", "chus")
 	byAllele := map[variant]map[trust.SiteName]int64{}
 	for _, s := range sites {
 		for _, v := range recount(t, s.VCF) {
@@ -211,7 +211,7 @@ func TestAGrantAtOneSiteOpensNothingElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	common := q
-	common.Passports = []string{passport(t, f, "uhn", "bcgsc")}
+	common.Passports = []string{passportFor(t, f, "uhn", "bcgsc")}
 	absent := common
 	absent.Alt = map[string]string{"A": "C", "C": "G", "G": "T", "T": "A"}[q.Alt]
 	for name, question := range map[string]api.Question{"a common variant": common, "a variant that nobody carries": absent} {
@@ -247,7 +247,7 @@ func TestACapturedPassportIsRefusedAtAnotherSitesDoor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q.Passports = []string{passport(t, f, "uhn", "uhn", "bcgsc", "chus")}
+	q.Passports = []string{passportFor(t, f, "uhn", "uhn", "bcgsc", "chus")}
 	_, err = f.Client("bcgsc").Query(t.Context(), q, nil)
 	var refused *api.Problem
 	if !errors.As(err, &refused) || refused.Status != 401 || refused.Reason != string(trust.ReasonAudience) {

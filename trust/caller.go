@@ -44,8 +44,9 @@ const (
 type Caller struct {
 	Identity
 	Visas []Visa
-	// Until is the least expiry of all that was relied on: passports, visas and
-	// the evidence for their keys. Zero for an anonymous caller.
+	// Until is the least expiry of the passports and of the evidence for their
+	// keys. Each visa has an expiry of its own, and the policy takes the least over
+	// those that it relies on. Zero for an anonymous caller.
 	Until time.Time
 	// Origin is the site that vouches for having authenticated the caller, or
 	// "" when the caller came to this node itself.

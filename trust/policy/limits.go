@@ -17,6 +17,9 @@ const (
 	MaxRule = 500
 	// MaxDetail in bytes, of an engine's error text in ours.
 	MaxDetail = 300
+	// MaxRemembered decisions in each of a Memory's two generations: more than
+	// one node can answer within the second that they hold for, about 3 MB.
+	MaxRemembered = 4096
 	// MaxTests is the time that the tests of one policy may take together.
 	MaxTests = time.Minute
 )
