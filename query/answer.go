@@ -102,8 +102,16 @@ func (a Answer) Join(b Answer) Answer {
 
 var statusOrder = []Status{OK, Nothing, Denied, Refused, BadVersion, Failed, Timeout, Unreachable}
 
+// order ranks statuses; one that is not known, from a newer site, comes last.
+func (s Status) order() int {
+	if i := slices.Index(statusOrder, s); i >= 0 {
+		return i
+	}
+	return len(statusOrder)
+}
+
 func comparePart(a, b Part) int {
-	if c := cmp.Compare(slices.Index(statusOrder, a.Status), slices.Index(statusOrder, b.Status)); c != 0 {
+	if c := cmp.Compare(a.Status.order(), b.Status.order()); c != 0 {
 		return c
 	}
 	x, _ := json.Marshal(a)

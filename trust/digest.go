@@ -38,7 +38,7 @@ var ErrDigest = errors.New("not a digest: 43 characters of unpadded base64url")
 func ParseDigest(s string) (Digest, error) {
 	var d Digest
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(raw) != len(d) {
+	if err != nil || len(raw) != len(d) || len(s) != base64.RawURLEncoding.EncodedLen(len(d)) { // the decoder skips line ends
 		return d, fmt.Errorf("%.60q: %w", s, ErrDigest)
 	}
 	copy(d[:], raw)

@@ -6,18 +6,26 @@ import "log/slog"
 // expires. It prints, logs and encodes as its digest only; Compact is the one way
 // to the bytes, and only forwarding calls it.
 type Passport struct {
-	compact string
+	// A pointer, for fmt never follows a nested one. A string would come out for
+	// %d, %p, %w and other verbs that do not ask String.
+	compact *string
 	digest  Digest
 }
 
-// NewPassport takes the exact compact serialisation.
+// NewPassport takes the exact compact serialisation. Two Passports of the same
+// bytes are the same by Digest, not by ==.
 func NewPassport(compact string) Passport {
-	return Passport{compact: compact, digest: DigestOfString(compact)}
+	return Passport{compact: &compact, digest: DigestOfString(compact)}
 }
 
 // Compact gives the secret bytes. They travel byte-identical or not at all
 // (GA4GH AAI 1.2, "Visa" and section BR 7).
-func (p Passport) Compact() string { return p.compact }
+func (p Passport) Compact() string {
+	if p.compact == nil {
+		return ""
+	}
+	return *p.compact
+}
 
 // Digest names the passport without giving it away.
 func (p Passport) Digest() Digest { return p.digest }
