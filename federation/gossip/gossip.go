@@ -235,30 +235,40 @@ func (g *Gossip) config(t *transport) *memberlist.Config {
 	return c
 }
 
-// joinForever exchanges member states with every member that is missing, soon
-// and then every few seconds.
+// joinForever exchanges member states with every member that is missing: often
+// while nobody is there, as at the start, and then every few seconds.
 func (g *Gossip) joinForever(ctx context.Context, list *memberlist.Memberlist) {
-	tick := time.NewTicker(joinInterval)
-	defer tick.Stop()
 	for {
-		var round errgroup.Group
-		round.SetLimit(joinsAtOnce)
-		for _, m := range g.Members() {
-			if m.State == Alive || ctx.Err() != nil {
-				continue
-			}
-			round.Go(func() error {
-				if _, err := list.Join([]string{joinName(m.Node)}); err != nil {
-					g.log.Debug("not joined", "node", m.Node.Short(), "error", err)
-				}
-				return nil
-			})
+		g.joinMissing(ctx, list)
+		pause := joinInterval
+		if list.NumMembers() <= 1 {
+			pause = aloneInterval
 		}
-		_ = round.Wait() // its functions return no errors
+		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return
-		case <-tick.C:
+		case <-timer.C:
 		}
 	}
+}
+
+// joinMissing is one round. Who is not connected costs nothing: the carrier
+// says so at once.
+func (g *Gossip) joinMissing(ctx context.Context, list *memberlist.Memberlist) {
+	var round errgroup.Group
+	round.SetLimit(joinsAtOnce)
+	for _, m := range g.Members() {
+		if m.State == Alive || ctx.Err() != nil {
+			continue
+		}
+		round.Go(func() error {
+			if _, err := list.Join([]string{joinName(m.Node)}); err != nil {
+				g.log.Debug("not joined", "node", m.Node.Short(), "error", err)
+			}
+			return nil
+		})
+	}
+	_ = round.Wait() // its functions return no errors
 }

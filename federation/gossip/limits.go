@@ -34,6 +34,9 @@ const (
 	// joinInterval is how often members that are missing are asked, for ever:
 	// memberlist gives up on the dead.
 	joinInterval = 5 * time.Second
+	// aloneInterval is the same while nobody is there: at the start the
+	// connections come up within moments.
+	aloneInterval = 500 * time.Millisecond
 	// joinsAtOnce bounds the exchanges of one round.
 	joinsAtOnce = 8
 	// leaveTime is how long the others may take to hear that this node stops.
