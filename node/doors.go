@@ -23,8 +23,8 @@ func (n *Node) doors(c *config.Config) error {
 	handler, err := web.New(web.Options{
 		Local:   n.local,
 		Network: counted{n.everyone, n.metrics},
-		Verify: func(ctx context.Context, passports []string) (passport.Verdict, error) {
-			return n.passport.Verify(ctx, passport.Request{Passports: passports, Now: n.now()})
+		Verify: func(ctx context.Context, passports []string, callerOnly bool) (passport.Verdict, error) {
+			return n.passport.Verify(ctx, passport.Request{Passports: passports, Now: n.now(), CallerOnly: callerOnly})
 		},
 		Refused:        n.refused,
 		About:          n.about,

@@ -14,11 +14,11 @@ import (
 
 // verify judges the passports of the request. One that is refused refuses the
 // request as a whole (passports.md, row 6), and is recorded first.
-func (e *exchange) verify(passports []string) (passport.Verdict, error) {
+func (e *exchange) verify(passports []string, callerOnly bool) (passport.Verdict, error) {
 	if !e.private() {
 		return passport.Verdict{}, errPlain
 	}
-	verdict, err := e.o.Verify(e.r.Context(), passports)
+	verdict, err := e.o.Verify(e.r.Context(), passports, callerOnly)
 	if err == nil {
 		return verdict, nil
 	}

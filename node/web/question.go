@@ -92,7 +92,7 @@ func (e *exchange) caller(passports []string) (trust.Caller, error) {
 	if len(passports) == 0 {
 		return trust.Caller{}, nil
 	}
-	verdict, err := e.verify(passports)
+	verdict, err := e.verify(passports, true)
 	return verdict.Caller, err
 }
 

@@ -37,8 +37,9 @@ type Network interface {
 type Options struct {
 	Local   query.Asker // this site
 	Network Network     // every site
-	// Verify judges passports; a *passport.Refusal refuses the request.
-	Verify func(ctx context.Context, passports []string) (passport.Verdict, error)
+	// Verify judges passports; a *passport.Refusal refuses the request. A
+	// question needs the caller only, not the verdict on each visa.
+	Verify func(ctx context.Context, passports []string, callerOnly bool) (passport.Verdict, error)
 	// Refused records that a caller's credentials were refused. They are named by
 	// digest. The refusal is answered only once Refused returned nil.
 	Refused func(ctx context.Context, transaction string, reason trust.Reason, credentials []trust.Digest) error
