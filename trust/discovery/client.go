@@ -134,6 +134,11 @@ func (f *Fetcher) get(ctx context.Context, c *http.Client, address string, prior
 	if err != nil {
 		return doc, false, fmt.Errorf("GET %.200q: reading the answer: %w", address, plain(err))
 	}
+	// A connection that is torn down because time is up can look like an answer
+	// that has ended.
+	if ctx.Err() != nil {
+		return doc, false, fmt.Errorf("GET %.200q: reading the answer: %w", address, ctx.Err())
+	}
 	if len(body) > maxBody {
 		return doc, false, fmt.Errorf("GET %.200q: the answer is longer than %d bytes", address, maxBody)
 	}

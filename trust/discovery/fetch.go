@@ -30,6 +30,8 @@ type Fetcher struct {
 	clients map[clientKey]*http.Client
 }
 
+var _ issuers.Fetcher = (*Fetcher)(nil)
+
 // New makes a Fetcher.
 func New() *Fetcher { return &Fetcher{clients: map[clientKey]*http.Client{}} }
 

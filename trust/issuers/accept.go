@@ -141,7 +141,7 @@ func (d *Desk) hear(ctx context.Context, envelope []byte) error {
 	if held == nil {
 		// Its key comes with its site record; until then nothing can be verified, so
 		// nothing is believed or passed on, and the asking is slowed.
-		d.errands.addUnverified(errand{author: site}, d.now())
+		d.errands.addSlowly(errand{author: site}, d.now())
 		return nil
 	}
 	h, err := openHead(envelope, p, held.key)

@@ -160,6 +160,7 @@ func TestBundleRefusals(t *testing.T) {
 		"a head that lives too long":  a.bundle(1, 0, 1, trust.Digest{}, func(h *Head) { h.Expires = h.Issued + int64(maxLife/time.Second) + 1 }, obs),
 		"a head that never lived":     a.bundle(1, 0, 1, trust.Digest{}, func(h *Head) { h.Expires = h.Issued }, obs),
 		"a lifetime that overflows":   a.bundle(1, 0, 1, trust.Digest{}, func(h *Head) { h.Issued, h.Expires = -1<<62, 1<<62 }, obs),
+		"the site's network":          bentSite(func(r *siteRecord) { r.Net = foreign.net() }),
 		"the site's name":             bentSite(func(r *siteRecord) { r.Site = "b" }),
 		"the site's node":             bentSite(func(r *siteRecord) { r.Node = b.node }),
 		"the site's key":              bentSite(func(r *siteRecord) { r.Key = encodeKey(b.public()) }),

@@ -218,3 +218,27 @@ func TestSharedKeyIsHeldBack(t *testing.T) {
 		t.Errorf("shared %v", shared)
 	}
 }
+
+// A verdict that is cached must not outlive a key whose evidence now ends earlier.
+func TestDiffers(t *testing.T) {
+	view := func(until time.Time, kid string) *trust.View {
+		k := trust.BelievedKey{Key: aKey("k"), Until: until}
+		k.KeyID = kid
+		return &trust.View{Issuers: map[string]trust.IssuerView{testIssuer: {Policy: quorumPolicy(2, "a"), Keys: []trust.BelievedKey{k}}}}
+	}
+	base := view(noon, "k")
+	policy, address := view(noon, "k"), view(noon, "k")
+	policy.Issuers[testIssuer] = trust.IssuerView{Policy: quorumPolicy(1, "a"), Keys: base.Issuers[testIssuer].Keys}
+	address.Issuers[testIssuer] = trust.IssuerView{Policy: quorumPolicy(2, "a"), Keys: base.Issuers[testIssuer].Keys, JWKSURI: "x"}
+	for name, test := range map[string]struct {
+		next *trust.View
+		want bool
+	}{
+		"the same": {view(noon, "k"), false}, "lasts longer": {view(noon.Add(1), "k"), false}, "ends earlier": {view(noon.Add(-1), "k"), true},
+		"another kid": {view(noon, "l"), true}, "nothing": {&trust.View{}, true}, "policy": {policy, true}, "address": {address, true},
+	} {
+		if got := differs(base, test.next); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

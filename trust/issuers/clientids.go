@@ -24,8 +24,8 @@ func bind(s *state, self trust.SiteName) (map[string]map[trust.SiteName][]string
 		}
 		for _, site := range slices.Sorted(maps.Keys(s.peers)) {
 			a := s.author(site)
-			if a == nil || a.forked() || a.bundle == nil {
-				continue
+			if a == nil || a.bundle == nil {
+				continue // unknown, or forked: it claims nothing that counts
 			}
 			for _, id := range slices.Compact(slices.Sorted(slices.Values(a.bundle.site.ClientIDs[issuer]))) {
 				claims[id] = append(claims[id], site)

@@ -188,6 +188,9 @@ func TestOwnHeadsAreRecovered(t *testing.T) {
 						if held.forked() || held.place() != place {
 							t.Errorf("%s holds %+v of c, which is at %+v", name, held.place(), place)
 						}
+						if n.sites[name].store.outcomes()[outcomeForked] != 0 {
+							t.Errorf("%s took c for a liar, though c could ask first", name)
+						}
 					}
 					if place.Epoch < 2 || !c.alarmed(AlarmRestored) || c.store.outcomes()[outcomeRestored] == 0 {
 						t.Errorf("c speaks in epoch %d; alarms %+v", place.Epoch, c.Alarms())
@@ -211,12 +214,10 @@ func TestForkOfAnIsolatedBackupHeals(t *testing.T) {
 		backup := n.sites["c"].store.backup()
 		time.Sleep(20 * time.Minute)
 		n.sites["c"].halt(t)
-		n.mesh.cut["c"] = true
+		n.sever("c", true)
 		c := n.start("c", backup, n.witnessed("c", 2))
 		time.Sleep(20 * time.Minute)
-		n.mesh.mu.Lock()
-		n.mesh.cut["c"] = false
-		n.mesh.mu.Unlock()
+		n.sever("c", false)
 		n.everybody(2*time.Minute, "k")
 		if held := n.sites["a"].state.Load().author("c"); held.forked() || held.epoch() < 2 || held.place() != c.state.Load().own.place() {
 			t.Errorf("a holds %+v of c", held.place())
@@ -250,11 +251,9 @@ func TestForkedWitness(t *testing.T) {
 			}
 		}
 		say(a, 1, 1, "k")
-		n.mesh.cut["a"] = true
+		n.sever("a", true)
 		say(b, 1, 1, "k", "forged")
-		n.mesh.mu.Lock()
-		n.mesh.cut["a"] = false
-		n.mesh.mu.Unlock()
+		n.sever("a", false)
 		n.everybody(time.Minute, "")
 		for _, s := range []*site{a, b} {
 			if !s.alarmed(AlarmFork) || s.store.outcomes()[outcomeForked] != 1 {
@@ -313,7 +312,7 @@ func TestReconfigure(t *testing.T) {
 		if _, err := a.Explain(testIssuer); !errors.Is(err, ErrNotConfigured) {
 			t.Errorf("error %v", err)
 		}
-		if _, ok := a.store.entries[keyFetch+testIssuer]; ok {
+		if _, ok := a.store.backup().entries[keyFetch+testIssuer]; ok {
 			t.Error("a removed issuer's keys are still stored")
 		}
 		// A configuration that is refused changes nothing.
@@ -404,4 +403,22 @@ func TestChangeTravelsFast(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A fetch that was begun under one configuration is not taken in under another.
+func TestFetchOutlivesItsPolicy(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		n := newNetwork(t, "a")
+		n.world.publish(testIssuer, "k")
+		a := n.start("a", newMemory(), trust.IssuerPolicy{Issuer: testIssuer, Mode: trust.ModeDirect})
+		time.Sleep(10 * time.Millisecond) // the fetch takes 50
+		if err := a.Reconfigure(nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(a.state.Load().fetches) != 0 || a.store.backup().entries[keyFetch+testIssuer] != nil {
+			t.Error("keys of an issuer that was removed meanwhile are held")
+		}
+	})
 }

@@ -28,7 +28,7 @@ type errands struct {
 	mu      sync.Mutex
 	waiting []errand
 	running map[string]bool
-	slowed  map[trust.SiteName]time.Time
+	slowed  map[string]time.Time
 	wake    chan struct{}
 }
 
@@ -45,17 +45,18 @@ func (q *errands) add(e errand) {
 	q.poke()
 }
 
-// addUnverified adds an errand for an author whose word cannot be verified yet, at
-// most one in two seconds.
-func (q *errands) addUnverified(e errand, now time.Time) {
+// addSlowly adds an errand that an unverified word asks for, at most one of its
+// like in errandGap: two sites that cannot agree, or a peer that says so, must not
+// keep each other busy. What is dropped here the next comparison finds.
+func (q *errands) addSlowly(e errand, now time.Time) {
 	q.mu.Lock()
 	if q.slowed == nil {
-		q.slowed = map[trust.SiteName]time.Time{}
+		q.slowed = map[string]time.Time{}
 	}
-	last, seen := q.slowed[e.author]
-	tooSoon := seen && now.Sub(last) < 2*time.Second && !now.Before(last)
+	last, seen := q.slowed[e.key()]
+	tooSoon := seen && within(last, now, errandGap)
 	if !tooSoon {
-		q.slowed[e.author] = now
+		q.slowed[e.key()] = now
 	}
 	q.mu.Unlock()
 	if !tooSoon {

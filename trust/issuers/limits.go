@@ -62,6 +62,8 @@ const (
 
 	// antiEntropy is how often a random peer is compared with.
 	antiEntropy = 20 * time.Second
+	// errandGap between pulls that somebody else's unverified word asks for.
+	errandGap = 2 * time.Second
 	// connectedEvery is how often new connections are looked for.
 	connectedEvery = time.Second
 	// firstHeadGrace: a starting node first asks peers for its own newest head,

@@ -374,3 +374,10 @@ func (n *network) everybody(wait time.Duration, want string) {
 // simulate runs a test in fake time that begins at noon's year, so that signed
 // times are plausible.
 func simulate(t *testing.T, test func(*testing.T)) { synctest.Test(t, test) }
+
+// sever cuts a site off from all others, or joins it again.
+func (n *network) sever(name trust.SiteName, cut bool) {
+	n.mesh.mu.Lock()
+	defer n.mesh.mu.Unlock()
+	n.mesh.cut[name] = cut
+}

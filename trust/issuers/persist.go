@@ -106,8 +106,9 @@ func (d *draft) load(key string, value []byte, self pin) error {
 			d.floor = time.Unix(number, 0).UTC()
 		}
 	case key == keyRevision:
-		if err = jose.Unmarshal(value, &number); err == nil {
-			d.revision, d.ceiling = uint64(number), uint64(number)
+		var ceiling uint64
+		if err = jose.Unmarshal(value, &ceiling); err == nil {
+			d.revision, d.ceiling = ceiling, ceiling
 		}
 	case key == keySaid:
 		err = jose.Unmarshal(value, &d.said)

@@ -173,7 +173,7 @@ func (d *Desk) ServeSync(from trust.NodeID, request []byte) []byte {
 	}
 	for author, p := range s.have(d.site) {
 		if theirs, ok := r.Have[author]; ok && p.lacks(theirs) {
-			d.errands.add(errand{node: from})
+			d.errands.addSlowly(errand{node: from}, d.now())
 			break
 		}
 	}
