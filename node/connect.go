@@ -46,24 +46,18 @@ func (n *Node) connect(c *config.Config) (err error) {
 		return err
 	}
 	n.passport = passport.New(passport.Options{
-		View: n.issuers.View, Audiences: n.audiences, UnknownKey: n.issuers.Refresh,
+		View: n.issuers.View, Audiences: n.audiences, Resource: c.API.ExternalURL, UnknownKey: n.issuers.Refresh,
 		CacheEntries: c.Limits.CacheEntries, CacheBytes: c.Limits.CacheBytes,
 	})
 	return nil
 }
 
-// audiences are the names that bind a passport's aud to a site: its client ids
-// at the issuer, and for this site its own address too (RFC 9728, resource).
+// audiences are a site's client ids at an issuer; site "" is this one.
 func (n *Node) audiences(issuer string, site trust.SiteName) []string {
-	own := n.current().config.Site.Name
-	if site != "" && site != own {
-		return n.issuers.ClientIDs(issuer, site)
+	if site == "" {
+		site = n.current().config.Site.Name
 	}
-	ids := n.issuers.ClientIDs(issuer, own)
-	if address := n.current().config.API.ExternalURL; address != "" {
-		ids = append(ids[:len(ids):len(ids)], address)
-	}
-	return ids
+	return n.issuers.ClientIDs(issuer, site)
 }
 
 func wirePeers(c *config.Config) []wire.Peer {

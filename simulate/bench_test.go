@@ -217,7 +217,7 @@ func (w *bench) addSite(b *testing.B, name trust.SiteName, key ed25519.PrivateKe
 }
 
 // waitForLines returns when the asking site is connected to both others.
-func (w *bench) waitForLines(b *testing.B) {
+func (w *bench) waitForLines(b testing.TB) {
 	b.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

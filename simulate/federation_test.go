@@ -99,7 +99,10 @@ func start(t *testing.T, sites []simulate.Site) *simulate.Federation {
 
 func passportFor(t *testing.T, f *simulate.Federation, at trust.SiteName, granted ...trust.SiteName) string {
 	t.Helper()
-	who := idp.Researcher{Subject: "rosalind", Audience: []string{f.Site(at).ClientID()}}
+	who := idp.Researcher{Subject: "rosalind"}
+	if at != "" {
+		who.Audience = []string{f.Site(at).ClientID()}
+	}
 	for _, name := range granted {
 		who.Visas = append(who.Visas, f.Site(name).Grant())
 	}

@@ -68,12 +68,17 @@ func inTime(now time.Time, iat, nbf, exp jose.NumericDate) (refusal *jose.Error,
 }
 
 // bound climbs the binding ladder (trust-protocol.md, section 11; passports.md,
-// rows 8 and 9): a passport with aud must name this site, or the site that
-// forwards it; one without is taken from a direct caller unless the issuer's
-// policy wants aud, and from a forwarding site only if the operator listed it.
+// rows 8 and 9). A passport with aud must name this node's own address (L3: it
+// was exchanged for this very target), or a client id of the site that the caller
+// came to: this one for a direct caller, the origin for a forwarded one (L2). This
+// site's client ids count for nothing in a forwarded passport, or a peer could hand
+// back a passport that it was once shown. A passport without aud is taken from a
+// direct caller unless the issuer's policy wants aud, and from a forwarding site only
+// if the operator listed it (L1).
 func (a *attempt) bound(r *passportRecord) (unbound bool, refusal *jose.Error) {
 	if r.audience.present {
-		if a.names(r, "") || a.origin != "" && a.names(r, a.origin) {
+		address := a.v.options.Resource
+		if a.names(r, a.origin) || address != "" && slices.Contains(r.audience.names, address) {
 			return false, nil
 		}
 		return false, refuse(trust.ReasonAudience, "the passport was made for somebody else (aud): ask for one for this site")

@@ -83,7 +83,7 @@ func newWorldOf(t testing.TB, broker, dac, institute, stranger crypto.Signer) *w
 	w := &world{
 		broker: issuer(brokerURL, broker), dac: issuer(dacURL, dac),
 		institute: issuer(instituteURL, institute), stranger: issuer("https://stranger.example", stranger),
-		audiences: map[trust.SiteName][]string{"": {"uhn-node", "https://uhn.example"}, "bcgsc": {"bcgsc-node"}, "chus": {"chus-node"}},
+		audiences: map[trust.SiteName][]string{"": {"uhn-node"}, "bcgsc": {"bcgsc-node"}, "chus": {"chus-node"}},
 	}
 	until := now.Add(24 * time.Hour)
 	w.view = &trust.View{Revision: 1, Issuers: map[string]trust.IssuerView{
@@ -102,6 +102,7 @@ func newWorldOf(t testing.TB, broker, dac, institute, stranger crypto.Signer) *w
 	w.verifier = New(Options{
 		View:      func() *trust.View { return w.view },
 		Audiences: func(issuer string, site trust.SiteName) []string { return w.audiences[site] },
+		Resource:  "https://uhn.example",
 		UnknownKey: func(_ context.Context, issuer string) bool {
 			w.refreshed = append(w.refreshed, issuer)
 			return w.refresh != nil && w.refresh(issuer)
