@@ -276,6 +276,8 @@ func TestManyCallsAtOnceAreBounded(t *testing.T) {
 	}
 	close(release)
 	calls.Wait()
+	mu.Lock()
+	defer mu.Unlock()
 	if most > limit {
 		t.Errorf("%d handlers ran at once, at most %d may", most, limit)
 	}

@@ -88,6 +88,8 @@ func failure(err error) error {
 	return fmt.Errorf("%.200q", err.Error())
 }
 
+// closed explains a close code. Which side closed tells whose operator can mend
+// it.
 func closed(e *quic.ApplicationError) error {
 	who := "this node"
 	if e.Remote {

@@ -105,7 +105,7 @@ func (m *Mesh) exchange(ctx context.Context, conn *quic.Conn, pin Peer, first bo
 		return hello{}, fmt.Errorf("%w (%q) than the one pinned to its key (%q)", errWrongSite, said.site, pin.Site)
 	}
 	if !first {
-		return said, speak()
+		return said, speak() // only now: who is not admitted hears nothing
 	}
 	return said, nil
 }
@@ -121,6 +121,8 @@ func (m *Mesh) admit(l *Line) error {
 		m.closeConn(l.conn, closeNotPinned, "")
 		return errors.New("admitted too late")
 	}
+	// mu is held for reading until the goroutines are counted, so that neither
+	// Run's end nor Reconfigure can miss this connection.
 	p.mu.Lock()
 	l.pin, l.since = p.pin, m.now()
 	slot := &p.in
@@ -180,6 +182,7 @@ func (l *Line) live() {
 	signal(p.outbox.wake)
 }
 
+// direction tells who dialled, as seen from this node.
 func (l *Line) direction() string {
 	if l.outgoing {
 		return "out"

@@ -150,6 +150,8 @@ func New(o Options) (*Mesh, error) {
 	handshakes := rate.NewLimiter(handshakesPerSecond, handshakeBurst)
 	m.transport = &quic.Transport{
 		Conn: o.PacketConn, StatelessResetKey: reset,
+		// A stranger costs this node a signature, so above a rate it must first
+		// show that it can be reached where it says it is.
 		VerifySourceAddress: func(net.Addr) bool { return !handshakes.Allow() },
 	}
 	for _, pin := range o.Peers {
@@ -234,7 +236,7 @@ func (m *Mesh) Run(ctx context.Context, handlers map[Kind]Handler) error {
 		}
 		r.all.Go(func() { m.welcome(ctx, conn) })
 	}
-	cancel()
+	cancel() // also after a failure: nothing new is taken
 	m.stop(r, listener)
 	return err
 }
@@ -252,7 +254,7 @@ func (m *Mesh) stop(r *run, listener *quic.Listener) {
 	if err := listener.Close(); err != nil {
 		m.log.Debug("listener did not close", "error", err)
 	}
-	r.accepts.Wait()
+	r.accepts.Wait() // from here on working only shrinks
 	drained := make(chan struct{})
 	go func() { r.working.Wait(); close(drained) }()
 	timer := time.NewTimer(drainTime)

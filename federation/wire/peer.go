@@ -121,6 +121,7 @@ func (p *peer) leave() {
 // fail remembers why there is no connection.
 func (p *peer) fail(err error) {
 	p.mu.Lock()
+	// The loop fails for days against a peer that is down: one line is enough.
 	first := p.failed == nil || p.failed.Error() != err.Error()
 	p.failed = err
 	site := p.pin.Site
@@ -158,7 +159,7 @@ func (p *peer) dialForever(ctx context.Context) {
 			pause = firstBackoff // it dialled us meanwhile
 			continue
 		}
-		began := time.Now()
+		began := time.Now() // of the clock that pauses run by, not the node's
 		err := p.dial(ctx)
 		if err == nil {
 			p.waitAlone(ctx)
@@ -200,6 +201,8 @@ func (p *peer) dial(ctx context.Context) error {
 	attempt := p.attempts
 	p.attempts++
 	p.mu.Unlock()
+	// A peer may move, and its name is looked up by this node only: a forged
+	// answer leads to another key and thus nowhere.
 	addr, err := resolve(ctx, pin.Addr, m.local, attempt)
 	if err != nil {
 		return err
