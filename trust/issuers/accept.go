@@ -75,6 +75,8 @@ func (d *Desk) acceptFork(ctx context.Context, w wireFork) (bool, error) {
 // merge replaces an author by join(author): the one place where evidence of other
 // sites enters the state. head is what is passed on if it was new.
 func (d *Desk) merge(ctx context.Context, p pin, key ed25519.PublicKey, head signedHead, join func(*author) *author) (bool, error) {
+	// The rate is judged before the turn to write is taken: an author that floods must
+	// not make others wait. A proof of a fork is never turned away, it silences.
 	before := d.state.Load().author(p.site)
 	if seen := before.news(head); seen != forking && join(before) != before && !d.allow(p.site) {
 		return false, refuse("%s signs heads faster than one in %s", p.site, headEvery)
@@ -84,6 +86,8 @@ func (d *Desk) merge(ctx context.Context, p pin, key ed25519.PublicKey, head sig
 		if next.peers[p.site] != p.node {
 			return errNothing // the peer was removed meanwhile
 		}
+		// Between the look above and this turn others may have written; the join makes
+		// that harmless.
 		old := next.author(p.site)
 		merged := join(old)
 		if merged == nil || merged == old {

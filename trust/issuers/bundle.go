@@ -65,6 +65,8 @@ func (w wireBundle) verify(p pin, held map[trust.Digest]Observation) (*bundle, e
 		return nil, nil, refuse("head and site record of %s are of different epochs", p.site)
 	}
 	b := &bundle{head: seal(head, []byte(w.Head)), site: site, records: w}
+	// One observation for each issuer: with two, which one counts would depend on the
+	// order, and order is not signed.
 	seen := map[string]bool{}
 	for i, r := range w.Records {
 		o, ok := held[hashes[i+1]]

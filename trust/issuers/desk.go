@@ -116,6 +116,8 @@ func New(o Options) (*Desk, error) {
 	d.errands.wake, d.ownRate = make(chan struct{}, pullers), newOwnRate()
 	d.life, d.end = context.WithCancel(context.Background())
 	now := d.now()
+	// Starting is a step like any other: what is believed now is compared with what the
+	// audit log last heard, so keys that went stale while the node was off are recorded.
 	next := (&state{}).draft(now)
 	next.authors, next.fetches = map[trust.SiteName]*author{}, map[string]fetchState{}
 	next.withheld = map[string]map[string]bool{}
@@ -196,6 +198,8 @@ func (d *Desk) configure(next *draft, policies []trust.IssuerPolicy, peers map[t
 		}
 		next.sites[node] = site
 	}
+	// What was fetched is kept as documents, so the keys follow the policy of now: a
+	// waiver that was taken back, or a set that is not listed any more, acts at once.
 	for issuer, f := range next.fetches {
 		p, ok := next.policies[issuer]
 		if !ok || p.Mode == trust.ModeManual {
@@ -209,6 +213,8 @@ func (d *Desk) configure(next *draft, policies []trust.IssuerPolicy, peers map[t
 		}
 		next.fetches[issuer] = f
 	}
+	// The site record is tried here, with the longest counters, so that the operator
+	// hears of it now and publishing cannot fail for its size.
 	public, err := sealSite(pin{d.network, d.site, d.node}, d.key, announcedIDs(next.policies), maxCounter, maxCounter, next.now)
 	if err != nil {
 		return fmt.Errorf("this site's record: %w", err)

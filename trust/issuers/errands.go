@@ -140,6 +140,8 @@ func (d *Desk) run(ctx context.Context, e errand) {
 			d.log.Debug("sync failed", "node", node.Short(), "error", err)
 			continue
 		}
+		// A peer that answers need not have what is wanted, or may keep it back: then
+		// the next one is asked.
 		if e.author != "" {
 			held := d.state.Load().author(e.author).place()
 			want := place{Epoch: e.wanted.Epoch, Update: e.wanted.Update, Version: e.wanted.Version, Hash: held.Hash}

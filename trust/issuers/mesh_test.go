@@ -80,6 +80,13 @@ func (m *memory) backup() *memory {
 	return &memory{entries: maps.Clone(m.entries)}
 }
 
+// written gives how many audit records were committed.
+func (m *memory) written() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.records)
+}
+
 func (m *memory) outcomes() map[string]int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

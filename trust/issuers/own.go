@@ -55,10 +55,14 @@ func (d *Desk) nextOwn(next *draft, force bool) (wireBundle, error) {
 	own, old, tooLarge := &next.own, next.own.bundle, next.own.tooLarge
 	p := pin{d.network, d.site, d.node}
 	h := Head{Net: p.net(), Epoch: 1, Version: 1}
+	// The version never starts over, not even in a new epoch: nothing then depends on
+	// whether a peer has seen the epoch before.
 	if old != nil {
 		h.Epoch, h.Update, h.Version, h.Prev = old.head.Epoch, old.head.Update, old.head.Version+1, old.head.hash
 	}
 	raising := own.raise > h.Epoch
+	// A new epoch names no head before it: which of two pasts is the right one is what
+	// this node does not know.
 	if raising {
 		h.Epoch, h.Update, h.Prev = own.raise, 0, trust.Digest{}
 		h.Version = max(h.Version, own.beyond+1)
@@ -66,6 +70,8 @@ func (d *Desk) nextOwn(next *draft, force bool) (wireBundle, error) {
 	ids := announcedIDs(next.policies)
 	sameSite := old != nil && !raising && maps.EqualFunc(old.site.ClientIDs, ids, slices.Equal) &&
 		next.now.Before(time.Unix(old.site.Issued, 0).Add(siteLife/2))
+	// The site record is signed anew only when it must be: the fewer records change,
+	// the fewer peers verify again.
 	wire := wireBundle{Name: d.site}
 	if sameSite {
 		wire.Site = old.records.Site

@@ -76,6 +76,8 @@ func (d *Desk) background(f func(context.Context)) bool {
 
 // pollIssuers fetches every issuer that has something to fetch, again and again.
 func (d *Desk) pollIssuers(ctx context.Context) {
+	// Only this loop knows what is due; a fetch that fails reports back here, so
+	// that its issuer is asked again sooner, and no timer is shared.
 	due := map[string]time.Time{}
 	failed := make(chan string)
 	slots := make(chan struct{}, fetchers)
@@ -154,6 +156,8 @@ func (d *Desk) fetch(ctx context.Context, issuer string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
+	// The keys are as old as the asking, not as the answer: a slow issuer must not
+	// stretch max_stale.
 	started := d.now()
 	got, err := d.fetcher.Fetch(ctx, p, s.fetches[issuer].Validators())
 	if err == nil && len(got.Keys) == 0 {
@@ -181,6 +185,8 @@ func (d *Desk) fetch(ctx context.Context, issuer string) error {
 				f.since[k.Thumbprint] = t
 			}
 		}
+		// A head is signed for peers only if they would learn something; that the
+		// same set was seen again rides the next heartbeat.
 		before, had := observe(next, issuer)
 		next.fetches[issuer] = f
 		delete(next.withheld, issuer)

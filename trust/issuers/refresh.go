@@ -39,6 +39,8 @@ func (d *Desk) Refresh(ctx context.Context, issuer string) bool {
 	if fl != nil {
 		fetched = fl.done
 	}
+	// A View that changed is not enough to stop waiting for: this node's own fetch
+	// withdraws an old key before the witnesses confirm the new one.
 	for fetched != nil || hints != nil {
 		now := d.state.Load()
 		if fetched == nil && now.allBelieved(issuer) {

@@ -146,6 +146,8 @@ func (d *Desk) sayNow(ctx context.Context, force bool) error {
 	if d.ownRate.TokensAt(d.now()) < 1 {
 		return errTooFast
 	}
+	// The rate is spent only when a head was really signed: to look and find nothing
+	// new costs peers nothing.
 	before := d.state.Load().own.bundle
 	signed, err := d.publish(ctx, force)
 	if err != nil || !signed {

@@ -125,6 +125,7 @@ func (d *draft) settle(self trust.SiteName) {
 		}
 		d.beliefs[issuer] = b
 	}
+	// Across issuers only one thing is ever compared, and only to take belief away.
 	shared := quarantineShared(d.beliefs, func(issuer, print string) time.Time {
 		if d.policies[issuer].Mode == trust.ModeManual {
 			return time.Time{}
@@ -140,10 +141,14 @@ func (d *draft) settle(self trust.SiteName) {
 	var contested []Alarm
 	d.bindings, contested = bind(d.state, self)
 	d.alarms = since(d.state.alarms, append(d.findAlarms(self, shared), contested...), d.now)
+	// A verdict that was cached under a revision must be right under every View of
+	// that revision, so anything that could make it wrong raises the revision.
 	d.report()
 	if old == nil || differs(old, d.view) {
 		d.revision++
 	}
+	// The bound is written ahead of the revisions, so that one that was used can never
+	// come again after a crash.
 	if d.revision+revisionStep/2 > d.ceiling {
 		d.ceiling = d.revision + revisionStep
 		d.save[keyRevision] = encodeNumber(d.ceiling)

@@ -171,6 +171,8 @@ func (d *Desk) ServeSync(from trust.NodeID, request []byte) []byte {
 	if r.Have == nil {
 		return []byte("{}")
 	}
+	// The peer may know more: its word for it is not signed, so it is worth one slow
+	// look and no more.
 	for author, p := range s.have(d.site) {
 		if theirs, ok := r.Have[author]; ok && p.lacks(theirs) {
 			d.errands.addSlowly(errand{node: from}, d.now())
