@@ -65,7 +65,10 @@ type journal struct {
 	before  func() // runs before a record is taken
 }
 
-func (j *journal) Record(_ context.Context, records ...audit.Record) error {
+func (j *journal) Record(ctx context.Context, records ...audit.Record) error {
+	if ctx.Err() != nil { // as a store would: what is over is not begun
+		return ctx.Err()
+	}
 	if j.before != nil {
 		j.before()
 	}
@@ -135,10 +138,6 @@ func (s *site) add(d access.Dataset, carriers int) {
 	s.setup.Datasets = append(s.setup.Datasets, d)
 	src := &source{carriers: carriers, holdings: query.Holdings{Dataset: d.ID, Release: d.ID + "-r1", Assembly: query.GRCh37, Individuals: 2500}}
 	s.sources[d.ID], s.setup.Sources[d.ID] = src, src
-}
-
-func (s *site) only(dataset string) {
-	s.setup.Datasets = slices.DeleteFunc(slices.Clone(s.setup.Datasets), func(d access.Dataset) bool { return d.ID != dataset })
 }
 
 func request(datasets ...string) query.Request {
@@ -326,6 +325,40 @@ func TestGrantForAnUnknownDatasetGivesNothing(t *testing.T) {
 	s.grants = []access.Grant{{ID: "g", Identity: ada, Dataset: "gone", Until: hour}}
 	if part := s.ask(t, caller(), request("gone")); part.Status != query.Denied {
 		t.Errorf("%s", text(part))
+	}
+}
+
+// The policy sees the grants of the dataset in question, and none for a dataset
+// that is not there; everything else is the same in all inputs.
+func TestWhatThePolicyIsHanded(t *testing.T) {
+	s := newSite(t)
+	s.grants = []access.Grant{
+		{ID: "g1", Identity: ada, Dataset: "rarivitis", Until: hour},
+		{ID: "g2", Identity: ada, Dataset: "open", Until: hour},
+		{ID: "g3", Identity: ada, Dataset: "gone", Until: hour},
+	}
+	var inputs []access.Input
+	s.setup.Policy = decider(func(in []access.Input) ([]access.Decision, error) {
+		inputs = in
+		return make([]access.Decision, len(in)), nil
+	})
+	c := caller(permit())
+	c.Origin = "bcgsc"
+	s.ask(t, c, request("rarivitis", "known", "gone"))
+	want := map[string]int{"rarivitis": 1, "known": 0, "gone": 0}
+	if len(inputs) != len(want) {
+		t.Fatalf("%d inputs, want %d", len(inputs), len(want))
+	}
+	for _, in := range inputs {
+		if len(in.Grants) != want[in.Dataset.ID] {
+			t.Errorf("%s: %v", in.Dataset.ID, in.Grants)
+		}
+		if !in.Now.Equal(now) || in.Site != "uhn" || in.Caller.Origin != "bcgsc" || in.Entity != query.GVariants || in.Granularity != query.Count {
+			t.Errorf("%s: %+v", in.Dataset.ID, in)
+		}
+	}
+	if gone := inputs[2].Dataset; gone.Level != access.Controlled || gone.Value != "" || gone.By != nil {
+		t.Errorf("an unknown dataset is shown as %+v", gone)
 	}
 }
 

@@ -128,7 +128,7 @@ func TestWaitingForASlotEndsWithTheQuestion(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		answer, err := s.Ask(ctx, trust.Caller{}, request("rarivitis"))
-		if err != nil || answer.Parts[0].Status != query.Timeout || s.sources["rarivitis"].asked.Load() != 0 {
+		if err != nil || answer.Parts[0].Status != query.Timeout || answer.Parts[0].TookMS != 1000 || s.sources["rarivitis"].asked.Load() != 0 {
 			t.Errorf("%+v, %v", answer, err)
 		}
 		<-done

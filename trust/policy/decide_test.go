@@ -282,6 +282,50 @@ func TestWhatARuleReliesOnIsChecked(t *testing.T) {
 	}
 }
 
+// What a policy forgets is checked after it: an end that has passed, a sign-in
+// without an end, somebody else's grants.
+func TestWhatAPolicyForgets(t *testing.T) {
+	over := load(t, alone(ceilings(fmt.Sprintf(
+		`"granularity": "count", "exact": true, "rule": "over", "visas": [], "grants": [], "until": %d`, now.UnixNano()))))
+	if d := decide(t, over, ask(caller(permit()), controlled()))[0]; d.Allow || !strings.Contains(d.Rule, "expired") {
+		t.Errorf("a ceiling that ends now: %+v", d)
+	}
+	open := access.Dataset{ID: "open", Level: access.Public}
+	endless := caller()
+	endless.Until = time.Time{}
+	if d := decide(t, load(t, configs.Policy()), ask(endless, open))[0]; d.Allow {
+		t.Errorf("a sign-in without an end: %+v", d)
+	}
+	trusting := load(t, alone(head+`
+ceilings[d.id] contains {"granularity": "count", "exact": true, "rule": "granted", "visas": [], "grants": []} if {
+	some d in input.datasets
+	some g in d.grants
+	g.until > input.now
+	input.caller.anonymous == (g.iss == "")
+	input.caller.until != input.now
+}
+`))
+	other := controlled()
+	other.ID = "other"
+	nobody := grant(hour)
+	nobody.Identity = trust.Identity{}
+	eve := grant(hour)
+	eve.Subject = "eve"
+	for name, c := range map[string]struct {
+		in   access.Input
+		want bool
+	}{
+		"one's own":                  {ask(caller(), controlled(), grant(hour)), true},
+		"somebody else's":            {ask(caller(), controlled(), eve), false},
+		"for another dataset":        {ask(caller(), other, grant(hour)), false},
+		"nobody's, for an anonymous": {ask(trust.Caller{}, controlled(), nobody), false},
+	} {
+		if d := decide(t, trusting, c.in)[0]; d.Allow != c.want {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
+
 // A policy that misbehaves on what no sample showed gives no decision at all.
 func TestErrorsAreNoDecisions(t *testing.T) {
 	trap := func(output string) *policy.Policy {
@@ -311,7 +355,7 @@ func TestInputsOfSeveralQuestionsAreRefused(t *testing.T) {
 	p := load(t, configs.Policy())
 	first := ask(caller(permit()), controlled())
 	second := first
-	second.Dataset.ID = "other"
+	second.Dataset = access.Dataset{ID: "other", Level: access.Public}
 	for name, change := range map[string]func(*access.Input){
 		"time":        func(in *access.Input) { in.Now = hour },
 		"caller":      func(in *access.Input) { in.Caller.Subject = "eve" },
