@@ -18,6 +18,4 @@ const (
 	// heardMessages is how many gossip messages may wait for the trust desk.
 	// When it is full they are dropped: gossip repeats itself.
 	heardMessages = 1024
-	// maxDetail bounds free text in audit records.
-	maxDetail = 500
 )

@@ -52,7 +52,7 @@ var errNotMember = errors.New("not a pinned node at its own address")
 func (d *delegate) NotifyAlive(node *memberlist.Node) error {
 	g := (*Gossip)(d)
 	id := trust.NodeID(node.Name)
-	if (id == g.o.Self || g.isMember(id)) && node.Port == port && bytes.Equal(node.Addr.To16(), address(id)) && len(node.Meta) == 0 {
+	if (id == g.o.Self || g.isMember(id)) && node.Port == port && node.Addr.Equal(address(id)) && len(node.Meta) == 0 {
 		return nil
 	}
 	g.refused.Add(1)

@@ -63,7 +63,7 @@ func TestTheResponseHasALimitToo(t *testing.T) {
 func TestRefusalsTellTheCallerNothing(t *testing.T) {
 	_, b, line := pair(t, map[Kind]Handler{
 		"query": func(context.Context, Incoming) ([]byte, error) { return nil, errors.New("secret reason") },
-		"fault": func(context.Context, Incoming) ([]byte, error) { var m map[string]int; m["x"] = 1; return nil, nil },
+		"fault": func(context.Context, Incoming) ([]byte, error) { panic("at the disco") },
 	})
 	for _, kind := range []Kind{"query", "fault", "nosuch"} {
 		_, err := line.Call(within(t, patience), kind, []byte("x"))

@@ -72,7 +72,7 @@ func (m *Mesh) OpenStream(ctx context.Context, to trust.NodeID) (net.Conn, error
 		return nil, callError(ctx, err)
 	}
 	conn := l.streamConn(stream, nil)
-	if err := stream.SetDeadline(time.Now().Add(gossipStreamTime)); err == nil {
+	if err = stream.SetDeadline(time.Now().Add(gossipStreamTime)); err == nil {
 		_, err = stream.Write(appendKind(nil, kindGossip))
 	}
 	if err != nil {

@@ -79,7 +79,10 @@ func (m *Mesh) exchange(ctx context.Context, conn *quic.Conn, pin Peer, first bo
 		if _, err := stream.Write(appendHello(nil, m.hello)); err != nil {
 			return failure(err)
 		}
-		return stream.Close()
+		// The peer stops the stream as soon as it has read the hello, which may
+		// be before this; then there is nothing left to close.
+		_ = stream.Close()
+		return nil
 	}
 	if first {
 		if err := speak(); err != nil {

@@ -378,9 +378,7 @@ func TestDesksThatFail(t *testing.T) {
 func TestPanicsBecomeErrors(t *testing.T) {
 	w := newWorld(t)
 	w.say = func(context.Context, query.Request) ([]query.Part, error) {
-		var none map[string]int
-		none["x"] = 1
-		return nil, nil
+		panic("at the disco")
 	}
 	a := w.send(http.MethodPost, "/beacon/g_variants", question())
 	if a.Code != http.StatusInternalServerError || !strings.Contains(w.logged(), "panic") || strings.Contains(a.Body.String(), "nil map") {

@@ -80,13 +80,16 @@ func CheckInfo(v url.Values) error {
 
 // CheckNoURL refuses URL parameters where the question stands in the body.
 func CheckNoURL(v url.Values) error {
-	for _, name := range slices.Sorted(maps.Keys(v)) {
+	names := slices.Sorted(maps.Keys(v))
+	if len(names) == 0 {
+		return nil
+	}
+	for _, name := range names {
 		if namesToken(name) || slices.ContainsFunc(append(v[name], name), HoldsToken) {
 			return tokenMisplaced(name)
 		}
-		return query.Bad(safeName(name), "stands in the URL; put it into the body of the POST")
 	}
-	return nil
+	return query.Bad(safeName(names[0]), "stands in the URL; put it into the body of the POST")
 }
 
 func fromURL(v url.Values, served func(name string) bool) (given, error) {

@@ -121,7 +121,7 @@ func TestImportLeavesARunningOneAlone(t *testing.T) {
 
 // askAll asks every variant; it gives the first error, and says whether any
 // count differs without one.
-func askAll(r *Release) (err error, wrong int) {
+func askAll(r *Release) (wrong int, err error) {
 	for i := range 2000 {
 		raw, failed := r.Resolve(context.Background(), allele("22", int64(100+3*i), "A", "G"))
 		if failed != nil {
@@ -133,7 +133,7 @@ func askAll(r *Release) (err error, wrong int) {
 	if _, failed := r.Resolve(context.Background(), within("22", 0, 10_000)); failed != nil {
 		err = failed
 	}
-	return err, wrong
+	return wrong, err
 }
 
 func TestCutOffReleaseIsRefused(t *testing.T) {
@@ -191,7 +191,7 @@ func TestDamagedReleaseNeverPanics(t *testing.T) {
 			refused++
 			continue
 		}
-		failed, wrong := askAll(r)
+		wrong, failed := askAll(r)
 		switch err := r.Verify(context.Background()); {
 		case failed != nil:
 			asked++
