@@ -101,11 +101,7 @@ func (c captor) ask(t *testing.T, subject, token string) map[trust.SiteName]quer
 // Issue: a token captured at one site and replayed by that site's node at another
 // is refused (binding ladder L2; L1 only where listed).
 func TestACapturedPassportIsUselessToAPeersNode(t *testing.T) {
-	sites, err := simulate.DemoSites("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := start(t, sites)
+	f, _ := startDemo(t)
 	broker := f.Plan.IssuerName(simulate.Broker)
 	captured := passportFor(t, f, "uhn", "uhn", "bcgsc", "chus")
 	own := passportFor(t, f, "bcgsc", "uhn", "bcgsc", "chus")

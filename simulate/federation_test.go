@@ -97,6 +97,20 @@ func start(t *testing.T, sites []simulate.Site) *simulate.Federation {
 	return f
 }
 
+// startDemo runs the three generated hospitals and gives the demo's question.
+func startDemo(t *testing.T) (*simulate.Federation, api.Question) {
+	t.Helper()
+	sites, err := simulate.DemoSites("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := simulate.DemoQuestion(sites)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return start(t, sites), q
+}
+
 func passportFor(t *testing.T, f *simulate.Federation, at trust.SiteName, granted ...trust.SiteName) string {
 	t.Helper()
 	who := idp.Researcher{Subject: "rosalind"}
@@ -204,15 +218,7 @@ func countsEqual(t *testing.T, sites []simulate.Site) {
 // Issue: a grant at one site only gets a typed refusal from the others and
 // nothing that tells presence.
 func TestAGrantAtOneSiteOpensNothingElsewhere(t *testing.T) {
-	sites, err := simulate.DemoSites("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := start(t, sites)
-	q, err := simulate.DemoQuestion(sites)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, q := startDemo(t)
 	common := q
 	common.Passports = []string{passportFor(t, f, "uhn", "bcgsc")}
 	absent := common
@@ -241,17 +247,9 @@ func TestAGrantAtOneSiteOpensNothingElsewhere(t *testing.T) {
 
 // Row 8, V069: a passport bound to one site is nobody's at another.
 func TestACapturedPassportIsRefusedAtAnotherSitesDoor(t *testing.T) {
-	sites, err := simulate.DemoSites("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := start(t, sites)
-	q, err := simulate.DemoQuestion(sites)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, q := startDemo(t)
 	q.Passports = []string{passportFor(t, f, "uhn", "uhn", "bcgsc", "chus")}
-	_, err = f.Client("bcgsc").Query(t.Context(), q, nil)
+	_, err := f.Client("bcgsc").Query(t.Context(), q, nil)
 	var refused *api.Problem
 	if !errors.As(err, &refused) || refused.Status != 401 || refused.Reason != string(trust.ReasonAudience) {
 		t.Fatalf("a passport for uhn at bcgsc: %v", err)

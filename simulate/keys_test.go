@@ -30,15 +30,7 @@ func until(t *testing.T, what string, done func() bool) {
 // Issue: a rotated key works everywhere within one poll; a withdrawn key stops
 // everywhere, cached tokens included.
 func TestARotatedKeyWorksAndAWithdrawnOneStopsEverywhere(t *testing.T) {
-	sites, err := simulate.DemoSites("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := start(t, sites)
-	q, err := simulate.DemoQuestion(sites)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, q := startDemo(t)
 	answers := func(at trust.SiteName, token string) (map[string]api.Site, error) {
 		q := q
 		q.Passports = []string{token}
