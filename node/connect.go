@@ -46,7 +46,7 @@ func (n *Node) connect(c *config.Config) (err error) {
 		return err
 	}
 	n.passport = passport.New(passport.Options{
-		View: n.issuers.View, Audiences: n.audiences, Resource: c.API.ExternalURL, UnknownKey: n.issuers.Refresh,
+		View: n.issuers.View, Audiences: n.audiences, OwnNames: []string{string(n.id), c.API.ExternalURL}, UnknownKey: n.issuers.Refresh,
 		CacheEntries: c.Limits.CacheEntries, CacheBytes: c.Limits.CacheBytes,
 	})
 	return nil

@@ -198,7 +198,7 @@ func TestThePastDoesNotMatter(t *testing.T) {
 		options := Options{
 			View:         func() *trust.View { return view },
 			Audiences:    func(_ string, site trust.SiteName) []string { return w.audiences[site] },
-			Resource:     "https://uhn.example",
+			OwnNames:     []string{"https://uhn.example"},
 			CacheEntries: rapid.IntRange(1, 6).Draw(t, "entries"),
 			CacheBytes:   rapid.IntRange(0, 10_000).Draw(t, "bytes"),
 		}

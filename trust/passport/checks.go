@@ -68,7 +68,7 @@ func inTime(now time.Time, iat, nbf, exp jose.NumericDate) (refusal *jose.Error,
 }
 
 // bound climbs the binding ladder (trust-protocol.md, section 11; passports.md,
-// rows 8 and 9). A passport with aud must name this node's own address (L3: it
+// rows 8 and 9). A passport with aud must name this very node (L3: it
 // was exchanged for this very target), or a client id of the site that the caller
 // came to: this one for a direct caller, the origin for a forwarded one (L2). This
 // site's client ids count for nothing in a forwarded passport, or a peer could hand
@@ -77,8 +77,7 @@ func inTime(now time.Time, iat, nbf, exp jose.NumericDate) (refusal *jose.Error,
 // if the operator listed it (L1).
 func (a *attempt) bound(r *passportRecord) (unbound bool, refusal *jose.Error) {
 	if r.audience.present {
-		address := a.v.options.Resource
-		if a.names(r, a.origin) || address != "" && slices.Contains(r.audience.names, address) {
+		if r.names(a.v.options.OwnNames) || r.names(a.v.options.Audiences(r.identity.Issuer, a.origin)) {
 			return false, nil
 		}
 		return false, refuse(trust.ReasonAudience, "the passport was made for somebody else (aud): ask for one for this site")
@@ -92,14 +91,11 @@ func (a *attempt) bound(r *passportRecord) (unbound bool, refusal *jose.Error) {
 	return true, nil
 }
 
-// names compares exactly; an empty client id names nobody.
-func (a *attempt) names(r *passportRecord, site trust.SiteName) bool {
-	for _, id := range a.v.options.Audiences(r.identity.Issuer, site) {
-		if id != "" && slices.Contains(r.audience.names, id) {
-			return true
-		}
-	}
-	return false
+// names compares exactly; an empty name names nobody.
+func (r *passportRecord) names(names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		return name != "" && slices.Contains(r.audience.names, name)
+	})
 }
 
 // quoted is text of a token within a sentence.

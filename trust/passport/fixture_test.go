@@ -102,7 +102,7 @@ func newWorldOf(t testing.TB, broker, dac, institute, stranger crypto.Signer) *w
 	w.verifier = New(Options{
 		View:      func() *trust.View { return w.view },
 		Audiences: func(issuer string, site trust.SiteName) []string { return w.audiences[site] },
-		Resource:  "https://uhn.example",
+		OwnNames:  []string{"https://uhn.example", "", "nodeid-of-uhn"},
 		UnknownKey: func(_ context.Context, issuer string) bool {
 			w.refreshed = append(w.refreshed, issuer)
 			return w.refresh != nil && w.refresh(issuer)

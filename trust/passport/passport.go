@@ -29,10 +29,10 @@ type Options struct {
 	// Audiences gives the client ids by which a passport's aud names a site at
 	// an issuer; site "" is this one. nil: no passport with aud is accepted.
 	Audiences func(issuer string, site trust.SiteName) []string
-	// Resource is this node's own address, as a token exchange names it in
-	// resource (RFC 8693): an aud that is valid here whoever brings the
-	// passport. "": none.
-	Resource string
+	// OwnNames name this very node, as a token exchange names its target in
+	// resource or audience (RFC 8693): an aud that is valid here whoever brings
+	// the passport. They must not be client ids.
+	OwnNames []string
 	// UnknownKey asks for fresh keys of a configured issuer, because a token
 	// names a key that is not known, and tells whether the View may have
 	// changed. It is called at most once per issuer and request and never for

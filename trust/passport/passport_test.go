@@ -243,6 +243,8 @@ func TestAudience(t *testing.T) {
 		{"direct, null", everyone, jsonNull{}, "", trust.ReasonBadClaim},
 		{"direct, number", everyone, 7, "", trust.ReasonBadClaim},
 		{"direct, array with null", everyone, []any{"uhn-node", nil}, "", trust.ReasonBadClaim},
+		{"direct, my NodeID", everyone, "nodeid-of-uhn", "", ""},
+		{"L3 forwarded, my NodeID", everyone, []string{"x", "nodeid-of-uhn"}, "bcgsc", ""},
 		{"L3 forwarded, my address", everyone, "https://uhn.example", "bcgsc", ""},
 		{"forwarded, my client id: a peer hands back what it was shown", everyone, "uhn-node", "bcgsc", trust.ReasonAudience},
 		{"L2 forwarded, the origin's", everyone, "bcgsc-node", "bcgsc", ""},
