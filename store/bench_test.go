@@ -282,3 +282,26 @@ func BenchmarkGrants(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLoneRecordOverUpdate interleaves one durable record with one lone
+// Update of the same bytes, without the crowd of BenchmarkAgainstFloors before it.
+// Goal 2: record/update at most 1.5.
+func BenchmarkLoneRecordOverUpdate(b *testing.B) {
+	f, s := openFloors(b), benchStore(b)
+	var update, lone []float64
+	for number := 0; b.Loop(); number++ {
+		start := time.Now()
+		if err := f.update(); err != nil {
+			b.Fatal(err)
+		}
+		update = append(update, time.Since(start).Seconds())
+		start = time.Now()
+		if err := s.Record(b.Context(), decision(number)); err != nil {
+			b.Fatal(err)
+		}
+		lone = append(lone, time.Since(start).Seconds())
+	}
+	u := median(update)
+	b.ReportMetric(median(lone)/u, "record/update")
+	b.ReportMetric(1e6*u, "µs/update")
+}
