@@ -36,8 +36,8 @@ func Believe(p trust.IssuerPolicy, ev Evidence, now time.Time) Belief {
 		b.Problem = fmt.Sprintf("mode %.40q is not run by this version: use manual, direct or direct+quorum", p.Mode)
 		return b
 	}
-	stale := staleAfter(p)
-	votes := countVotes(p, ev, stale, now)
+	c := court{ev.Self, ev.Own.At, b.Needed, staleAfter(p), now}
+	votes := countVotes(p, ev, c.stale, now)
 	own := map[string][]trust.Key{} // one key may be published under two kids
 	for _, k := range ev.Own.Keys {
 		own[k.Thumbprint] = append(own[k.Thumbprint], k)
@@ -50,7 +50,7 @@ func Believe(p trust.IssuerPolicy, ev Evidence, now time.Time) Belief {
 			keys = []trust.Key{{Thumbprint: print}}
 		}
 		for _, k := range keys {
-			b.Keys = append(b.Keys, judge(k, fetched, ev, votes[print], b.Needed, stale, now))
+			b.Keys = append(b.Keys, c.judge(k, fetched, votes[print]))
 		}
 	}
 	return b
@@ -62,12 +62,22 @@ type vote struct {
 	until time.Time
 }
 
-// judge decides one key in mode direct (needed 0) or direct+quorum.
-func judge(k trust.Key, fetched bool, ev Evidence, votes []vote, needed int, stale time.Duration, now time.Time) KeyBelief {
+// court is what all keys of one decision are judged by.
+type court struct {
+	self      trust.SiteName
+	fetchedAt time.Time // when this node itself asked the issuer
+	needed    int       // witnesses; 0 in mode direct
+	stale     time.Duration
+	now       time.Time
+}
+
+// judge decides one key in mode direct or direct+quorum. fetched tells whether this
+// node's own fetch holds it: without that no number of witnesses is enough.
+func (c court) judge(k trust.Key, fetched bool, votes []vote) KeyBelief {
 	kb := KeyBelief{Key: k}
-	ownUntil := ev.Own.At.Add(stale)
+	ownUntil := c.fetchedAt.Add(c.stale)
 	if fetched {
-		kb.SeenBy = append(kb.SeenBy, Sighting{Site: ev.Self, At: ev.Own.At})
+		kb.SeenBy = append(kb.SeenBy, Sighting{Site: c.self, At: c.fetchedAt})
 	}
 	for _, v := range votes {
 		kb.SeenBy = append(kb.SeenBy, v.Sighting)
@@ -75,22 +85,22 @@ func judge(k trust.Key, fetched bool, ev Evidence, votes []vote, needed int, sta
 	switch {
 	case !fetched:
 		kb.Why = "not in this node's own fetch of the issuer"
-	case ev.Own.At.After(now.Add(skew)):
+	case c.fetchedAt.After(c.now.Add(skew)):
 		kb.Why = "this node's own fetch lies in the future: its clock was changed"
-	case !now.Before(ownUntil):
-		kb.Why = fmt.Sprintf("this node's own fetch is older than %s", stale)
-	case len(votes) < needed:
-		kb.Why = fmt.Sprintf("fetched by this node, but seen by %d of the %d witnesses needed", len(votes), needed)
+	case !c.now.Before(ownUntil):
+		kb.Why = fmt.Sprintf("this node's own fetch is older than %s", c.stale)
+	case len(votes) < c.needed:
+		kb.Why = fmt.Sprintf("fetched by this node, but seen by %d of the %d witnesses needed", len(votes), c.needed)
 	default:
 		kb.Believed, kb.Until = true, ownUntil
 		kb.Why = "fetched by this node"
-		if needed > 0 {
+		if c.needed > 0 {
 			// The key falls when the votes fall below needed: with the needed-th
 			// longest lasting of them.
-			if until := votes[needed-1].until; until.Before(kb.Until) {
+			if until := votes[c.needed-1].until; until.Before(kb.Until) {
 				kb.Until = until
 			}
-			kb.Why = fmt.Sprintf("fetched by this node, and seen by %d witnesses of %d needed: %s", len(votes), needed, siteList(votes))
+			kb.Why = fmt.Sprintf("fetched by this node, and seen by %d witnesses of %d needed: %s", len(votes), c.needed, siteList(votes))
 		}
 	}
 	return kb
