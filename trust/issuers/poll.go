@@ -76,10 +76,12 @@ func (d *Desk) background(f func(context.Context)) bool {
 
 // pollIssuers fetches every issuer that has something to fetch, again and again.
 func (d *Desk) pollIssuers(ctx context.Context) {
-	// Only this loop knows what is due; a fetch that fails reports back here, so
-	// that its issuer is asked again sooner, and no timer is shared.
+	// Only this loop knows what is due and what is under way; a poll reports its end
+	// here, so that an issuer that failed is asked again sooner, no timer is shared, and
+	// polls of an issuer that is slow do not queue up.
 	due := map[string]time.Time{}
-	failed := make(chan string)
+	underWay := map[string]bool{}
+	ended := make(chan polled)
 	slots := make(chan struct{}, fetchers)
 	var polls sync.WaitGroup
 	defer polls.Wait()
@@ -88,12 +90,13 @@ func (d *Desk) pollIssuers(ctx context.Context) {
 		next := now.Add(d.poll)
 		policies := d.state.Load().policies
 		for issuer, p := range policies {
-			if p.Mode == trust.ModeManual {
-				continue
+			if p.Mode == trust.ModeManual || underWay[issuer] {
+				continue // what is under way wakes this loop when it ends
 			}
-			if at, ok := due[issuer]; !ok || !now.Before(at) {
-				due[issuer] = now.Add(jitter(d.poll))
-				polls.Go(func() { d.pollOne(ctx, issuer, slots, failed) })
+			// A clock that was set back must not put a poll off by more than its period.
+			if at, ok := due[issuer]; !ok || !now.Before(at) || at.After(now.Add(d.poll)) {
+				due[issuer], underWay[issuer] = now.Add(jitter(d.poll)), true
+				polls.Go(func() { d.pollOne(ctx, issuer, slots, ended) })
 			}
 			if due[issuer].Before(next) {
 				next = due[issuer]
@@ -107,9 +110,10 @@ func (d *Desk) pollIssuers(ctx context.Context) {
 		timer := time.NewTimer(max(next.Sub(now), time.Millisecond))
 		select {
 		case <-timer.C:
-		case issuer := <-failed:
-			if retry := d.now().Add(jitter(max(d.poll/5, minRetry))); retry.Before(due[issuer]) {
-				due[issuer] = retry
+		case p := <-ended:
+			delete(underWay, p.issuer)
+			if retry := d.now().Add(jitter(max(d.poll/5, minRetry))); p.err != nil && retry.Before(due[p.issuer]) {
+				due[p.issuer] = retry
 			}
 		case <-d.repoll:
 			clear(due)
@@ -122,27 +126,40 @@ func (d *Desk) pollIssuers(ctx context.Context) {
 	}
 }
 
-// pollOne waits for a slot, so that a hundred issuers are not asked at once.
-func (d *Desk) pollOne(ctx context.Context, issuer string, slots chan struct{}, failed chan<- string) {
+// polled is the end of one poll.
+type polled struct {
+	issuer string
+	err    error
+}
+
+// errSuperseded tells that the operator changed the issuer's policy while it was
+// being asked, so that the answer to the old one was thrown away.
+var errSuperseded = errors.New("the issuer's policy changed meanwhile")
+
+// pollOne waits for a slot, so that a hundred issuers are not asked at once, and asks
+// under the policy of now: a flight that began under another brings nothing.
+func (d *Desk) pollOne(ctx context.Context, issuer string, slots chan struct{}, ended chan<- polled) {
 	select {
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
 	case <-ctx.Done():
 		return
 	}
-	d.flights.mu.Lock()
-	fl := d.fly(issuer)
-	d.flights.mu.Unlock()
-	select {
-	case <-fl.done:
-	case <-ctx.Done():
-		return
-	}
-	if fl.err != nil {
+	err := errSuperseded
+	for errors.Is(err, errSuperseded) {
+		d.flights.mu.Lock()
+		fl := d.fly(issuer)
+		d.flights.mu.Unlock()
 		select {
-		case failed <- issuer:
+		case <-fl.done:
+			err = fl.err
 		case <-ctx.Done():
+			return
 		}
+	}
+	select {
+	case ended <- polled{issuer, err}:
+	case <-ctx.Done():
 	}
 }
 
@@ -175,7 +192,7 @@ func (d *Desk) fetch(ctx context.Context, issuer string) error {
 	changed := false
 	err = d.commit(context.WithoutCancel(ctx), func(next *draft) error {
 		if !samePolicy(next.policies[issuer], p) {
-			return errNothing // asked under a policy that is no more; the next poll asks again
+			return errSuperseded
 		}
 		old := next.fetches[issuer]
 		f := fetchState{Fetched: got, at: started.UTC().Truncate(time.Second), tried: started, since: map[string]time.Time{}}
@@ -195,9 +212,6 @@ func (d *Desk) fetch(ctx context.Context, issuer string) error {
 		changed = had != has || !sameObservation(before, after)
 		return nil
 	})
-	if errors.Is(err, errNothing) {
-		return nil
-	}
 	if changed {
 		d.kick()
 	}
@@ -207,17 +221,13 @@ func (d *Desk) fetch(ctx context.Context, issuer string) error {
 // noteFailure remembers why the newest fetch failed. Nothing is written: a
 // restart fetches at once.
 func (d *Desk) noteFailure(ctx context.Context, p trust.IssuerPolicy, tried time.Time, cause error) error {
-	err := d.commit(context.WithoutCancel(ctx), func(next *draft) error {
+	return d.commit(context.WithoutCancel(ctx), func(next *draft) error {
 		if !samePolicy(next.policies[p.Issuer], p) {
-			return errNothing
+			return errSuperseded
 		}
 		f := next.fetches[p.Issuer]
 		f.tried, f.err = tried, bounded(fmt.Sprint(cause))
 		next.fetches[p.Issuer] = f
 		return nil
 	})
-	if errors.Is(err, errNothing) {
-		return nil
-	}
-	return err
 }
