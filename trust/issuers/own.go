@@ -69,7 +69,7 @@ func (d *Desk) nextOwn(next *draft, force bool) (wireBundle, error) {
 	}
 	ids := announcedIDs(next.policies)
 	sameSite := old != nil && !raising && maps.EqualFunc(old.site.ClientIDs, ids, slices.Equal) &&
-		next.now.Before(time.Unix(old.site.Issued, 0).Add(siteLife/2))
+		next.now.Before(time.Unix(old.site.Issued, 0).Add(siteLife/2)) && !ahead(time.Unix(old.site.Issued, 0), next.now)
 	// The site record is signed anew only when it must be: the fewer records change,
 	// the fewer peers verify again.
 	wire := wireBundle{Name: d.site}
@@ -146,7 +146,7 @@ func (d *Desk) ownObservations(next *draft, wire *wireBundle, renew bool) (same 
 		}
 		i, had := kept[issuer]
 		unchanged := had && sameObservation(before[i], o)
-		if unchanged && (!renew || !o.At.After(before[i].At)) {
+		if unchanged && (!renew || !o.At.After(before[i].At)) && !ahead(before[i].At, next.now) {
 			wire.Records = append(wire.Records, next.own.bundle.records.Records[i])
 			continue
 		}
@@ -182,6 +182,10 @@ func observe(next *draft, issuer string) (Observation, bool) {
 	o.Thumbprints = slices.Compact(o.Thumbprints) // sorted; one key may have two kids
 	return o, true
 }
+
+// ahead tells whether something was signed while this node's clock was too far ahead.
+// Peers refuse such a record, so it is signed again, and not kept until its time has come.
+func ahead(signed, now time.Time) bool { return signed.After(now.Add(skew)) }
 
 func sameObservation(a, b Observation) bool {
 	return a.JWKSURI == b.JWKSURI && a.Metadata == b.Metadata && slices.Equal(a.Thumbprints, b.Thumbprints)
