@@ -76,9 +76,9 @@ func (d *Desk) acceptFork(ctx context.Context, w wireFork) (bool, error) {
 // sites enters the state. head is what is passed on if it was new.
 func (d *Desk) merge(ctx context.Context, p pin, key ed25519.PublicKey, head signedHead, join func(*author) *author) (bool, error) {
 	// The rate is judged before the turn to write is taken: an author that floods must
-	// not make others wait. A proof of a fork is never turned away, it silences.
+	// not make others wait.
 	before := d.state.Load().author(p.site)
-	if seen := before.news(head); seen != forking && join(before) != before && !d.allow(p.site) {
+	if after := join(before); after != before && !after.silences(before) && !d.allow(p.site, before.news(head) == older) {
 		return false, refuse("%s signs heads faster than one in %s", p.site, headEvery)
 	}
 	forked := false

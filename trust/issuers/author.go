@@ -88,7 +88,15 @@ func (a *author) epoch() int64 {
 // not risen since.
 func (a *author) forked() bool { return a.fork != nil && a.fork.epoch() == a.epoch() }
 
-// sees tells what hearing a head means, before anything is pulled.
+// silences tells whether a is before with its fork proven. Such a step is never
+// turned away, because it takes belief, and an author that floods must not escape it.
+// A fork of an epoch above the one held is no such step: an author can sign any number
+// of those.
+func (a *author) silences(before *author) bool {
+	return a.forked() && (before == nil || !before.forked() && before.epoch() == a.epoch())
+}
+
+// news tells what hearing a head means, before anything is pulled.
 type news int
 
 const (

@@ -163,23 +163,34 @@ func (d *Desk) connectedPeers(s *state) []trust.NodeID {
 
 // limits bounds the heads that are taken from each author.
 type limits struct {
-	mu     sync.Mutex
-	author map[trust.SiteName]*rate.Limiter
+	mu   sync.Mutex
+	rate map[limit]*rate.Limiter
 }
 
-func (l *limits) of(site trust.SiteName) *rate.Limiter {
+// limit names one bound. Heads below the newest have their own: anybody can relay
+// those again, and must not use up what the author's next head needs.
+type limit struct {
+	author trust.SiteName
+	older  bool
+}
+
+func (l *limits) of(which limit) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.author == nil {
-		l.author = map[trust.SiteName]*rate.Limiter{}
+	if l.rate == nil {
+		l.rate = map[limit]*rate.Limiter{}
 	}
-	if l.author[site] == nil {
-		l.author[site] = rate.NewLimiter(rate.Every(headEvery), headBurst)
+	if l.rate[which] == nil {
+		l.rate[which] = rate.NewLimiter(rate.Every(headEvery), headBurst)
 	}
-	return l.author[site]
+	return l.rate[which]
 }
 
-// allow spends one head of an author; mayTake only looks whether there is one.
-func (d *Desk) allow(site trust.SiteName) bool { return d.limits.of(site).AllowN(d.now(), 1) }
+// allow spends one head of an author; mayTake only looks whether a new one may come.
+func (d *Desk) allow(site trust.SiteName, older bool) bool {
+	return d.limits.of(limit{site, older}).AllowN(d.now(), 1)
+}
 
-func (d *Desk) mayTake(site trust.SiteName) bool { return d.limits.of(site).TokensAt(d.now()) >= 1 }
+func (d *Desk) mayTake(site trust.SiteName) bool {
+	return d.limits.of(limit{author: site}).TokensAt(d.now()) >= 1
+}
