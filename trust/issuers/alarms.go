@@ -34,7 +34,7 @@ const (
 	AlarmRestored     = "epoch_raised"        // peers held newer heads of this site than it did itself
 	AlarmClientID     = "client_id_contested" // two sites claim one client id
 	AlarmTooLarge     = "observation_too_large"
-	AlarmClock        = "clock"         // heads arrive from the future
+	AlarmClock        = "clock"         // heads arrive from the future, or this node's clock went back
 	AlarmLostEvidence = "lost_evidence" // something in the store could not be read
 )
 
@@ -56,13 +56,17 @@ func (d *draft) findAlarms(self trust.SiteName, shared map[string][]string) []Al
 				"site %s signed two histories in epoch %d: its word counts for nothing until it raises its epoch; speak with its operator", site, a.epoch())})
 		}
 	}
+	if d.floor.After(d.now.Add(skew)) {
+		alarms = append(alarms, Alarm{Code: AlarmClock, Site: self, Message: fmt.Sprintf(
+			"this node's clock stands before %s, which it has already passed: evidence is judged by that later time until the clock gets there; set the clock by NTP", d.floor.Format(time.RFC3339))})
+	}
 	if d.own.raised > 0 {
 		alarms = append(alarms, Alarm{Code: AlarmRestored, Site: self, Message: fmt.Sprintf(
 			"peers held a newer head of this site than it did itself, so it now speaks in epoch %d: was it restored from an old backup, or does a second node run with its key?", d.own.raised)})
 	}
 	for _, issuer := range d.own.tooLarge {
 		alarms = append(alarms, Alarm{Code: AlarmTooLarge, Issuer: issuer, Message: fmt.Sprintf(
-			"the issuer's keys do not fit one record of %d bytes, so peers are not told what this node sees", MaxRecordBytes)})
+			"the issuer's keys do not fit one record of %d bytes, or %d issuers are told of already, so peers do not hear what this node sees of it", MaxRecordBytes, MaxRecords)})
 	}
 	for _, lost := range d.lostEvidence {
 		alarms = append(alarms, Alarm{Code: AlarmLostEvidence, Message: lost})

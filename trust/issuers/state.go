@@ -216,5 +216,13 @@ func (f *fetchState) rekey(p trust.IssuerPolicy) error {
 	var rejected []jose.RejectedKey
 	f.Keys, rejected, err = KeysOf(p, f.Sets)
 	f.Rejected = rejected
+	// A key that only the new policy lets in was first seen when its set was fetched.
+	// Without a time it would pass for a pinned one, which is never held back.
+	since := make(map[string]time.Time, len(f.since))
+	for _, k := range f.Keys {
+		since[k.Thumbprint] = f.at
+	}
+	maps.Copy(since, f.since)
+	f.since = since
 	return err
 }
