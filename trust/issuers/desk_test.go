@@ -1,7 +1,6 @@
 package issuers
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -272,73 +271,6 @@ func TestForkedWitness(t *testing.T) {
 	})
 }
 
-// Removing an issuer or a peer acts at once; adding them back starts from what
-// was held, not from an older head.
-func TestReconfigure(t *testing.T) {
-	simulate(t, func(t *testing.T) {
-		n := newNetwork(t, "a", "b", "c")
-		n.world.publish(testIssuer, "k")
-		for _, name := range []trust.SiteName{"a", "b", "c"} {
-			n.start(name, newMemory(), n.witnessed(name, 2))
-		}
-		n.everybody(time.Minute, "k")
-		a, policy := n.sites["a"], n.witnessed("a", 2)
-		place := a.state.Load().author("c").place()
-		must := func(err error) {
-			t.Helper()
-			if err != nil {
-				t.Error(err)
-			}
-		}
-		must(a.Reconfigure([]trust.IssuerPolicy{policy}, map[trust.SiteName]trust.NodeID{"b": n.peers["b"]}))
-		if got := a.keys(testIssuer); got != "" {
-			t.Errorf("without c a believes %q", got)
-		}
-		must(a.Reconfigure([]trust.IssuerPolicy{policy}, n.peersOf("a")))
-		if got := a.keys(testIssuer); got != "k" || a.state.Load().author("c").place().Version < place.Version {
-			t.Errorf("with c again a believes %q", got)
-		}
-		wrongKey := n.peersOf("a")
-		wrongKey["c"] = newSigner("somebody else").node
-		must(a.Reconfigure([]trust.IssuerPolicy{policy}, wrongKey))
-		if got := a.keys(testIssuer); got != "" {
-			t.Errorf("with another node pinned for c a believes %q", got)
-		}
-		revision := a.View().Revision
-		must(a.Reconfigure(nil, n.peersOf("a")))
-		if _, ok := a.View().Lookup(testIssuer); ok || a.View().Revision <= revision {
-			t.Error("a removed issuer is still in the View")
-		}
-		if _, err := a.Explain(testIssuer); !errors.Is(err, ErrNotConfigured) {
-			t.Errorf("error %v", err)
-		}
-		if _, ok := a.store.backup().entries[keyFetch+testIssuer]; ok {
-			t.Error("a removed issuer's keys are still stored")
-		}
-		// A configuration that is refused changes nothing.
-		must(a.Reconfigure([]trust.IssuerPolicy{policy}, n.peersOf("a")))
-		time.Sleep(time.Minute)
-		for name, refused := range map[string]func() error{
-			"twice":    func() error { return a.Reconfigure([]trust.IssuerPolicy{policy, policy}, n.peersOf("a")) },
-			"no name":  func() error { return a.Reconfigure([]trust.IssuerPolicy{{}}, n.peersOf("a")) },
-			"itself":   func() error { return a.Reconfigure(nil, n.peers) },
-			"one node": func() error { return a.Reconfigure(nil, map[trust.SiteName]trust.NodeID{"b": "x", "c": "x"}) },
-			"manual": func() error {
-				return a.Reconfigure([]trust.IssuerPolicy{{Issuer: "x", Mode: trust.ModeManual, ManualJWKS: []byte("{}")}}, nil)
-			},
-			"client ids": func() error {
-				p := policy
-				p.ClientIDs = []string{""}
-				return a.Reconfigure([]trust.IssuerPolicy{p}, nil)
-			},
-		} {
-			if err := refused(); err == nil || a.keys(testIssuer) != "k" {
-				t.Errorf("%s: error %v, keys %q", name, err, a.keys(testIssuer))
-			}
-		}
-	})
-}
-
 // Pinned keys need no network, are not fetched, and never grow stale.
 func TestManual(t *testing.T) {
 	simulate(t, func(t *testing.T) {
@@ -403,22 +335,4 @@ func TestChangeTravelsFast(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A fetch that was begun under one configuration is not taken in under another.
-func TestFetchOutlivesItsPolicy(t *testing.T) {
-	simulate(t, func(t *testing.T) {
-		n := newNetwork(t, "a")
-		n.world.publish(testIssuer, "k")
-		a := n.start("a", newMemory(), trust.IssuerPolicy{Issuer: testIssuer, Mode: trust.ModeDirect})
-		time.Sleep(10 * time.Millisecond) // the fetch takes 50
-		if err := a.Reconfigure(nil, nil); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Second)
-		synctest.Wait()
-		if len(a.state.Load().fetches) != 0 || a.store.backup().entries[keyFetch+testIssuer] != nil {
-			t.Error("keys of an issuer that was removed meanwhile are held")
-		}
-	})
 }

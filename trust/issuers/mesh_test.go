@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -208,7 +209,14 @@ type site struct {
 	store *memory
 	stop  context.CancelFunc
 	ended chan error
+	shift atomic.Int64 // by how much its clock is wrong
 }
+
+// setClock makes the site's clock wrong by so much.
+func (s *site) setClock(by time.Duration) { s.shift.Store(int64(by)) }
+
+// clock is Round'ed so that it has no monotonic part: a clock that is set goes back.
+func (s *site) clock() time.Time { return time.Now().Round(0).Add(time.Duration(s.shift.Load())) }
 
 func (s *site) Broadcast(message []byte) {
 	s.mesh.mu.Lock()
@@ -284,11 +292,12 @@ type network struct {
 	world *world
 	sites map[trust.SiteName]*site
 	peers map[trust.SiteName]trust.NodeID
+	wrong map[trust.SiteName]time.Duration // how wrong a clock is when its site starts
 }
 
 func newNetwork(t *testing.T, names ...trust.SiteName) *network {
 	n := &network{t: t, mesh: &mesh{nodes: map[trust.NodeID]*site{}, cut: map[trust.SiteName]bool{}}, world: newWorld(),
-		sites: map[trust.SiteName]*site{}, peers: map[trust.SiteName]trust.NodeID{}}
+		sites: map[trust.SiteName]*site{}, peers: map[trust.SiteName]trust.NodeID{}, wrong: map[trust.SiteName]time.Duration{}}
 	for _, name := range names {
 		n.peers[name] = newSigner(name).node
 	}
@@ -316,9 +325,10 @@ func (n *network) witnessed(name trust.SiteName, k int) trust.IssuerPolicy {
 func (n *network) start(name trust.SiteName, store *memory, policies ...trust.IssuerPolicy) *site {
 	n.t.Helper()
 	s := &site{signer: newSigner(name), mesh: n.mesh, heard: make(chan []byte, 64), store: store, ended: make(chan error, 1)}
+	s.setClock(n.wrong[name])
 	var err error
 	s.Desk, err = New(Options{Site: name, Node: s.signer.node, Key: s.private, Network: testNetwork, Policies: policies, Peers: n.peersOf(name),
-		Store: store, Fetcher: window{n.world, name}, Mesh: s, Heard: s.heard})
+		Store: store, Fetcher: window{n.world, name}, Mesh: s, Heard: s.heard, Now: s.clock})
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/jose"
@@ -106,9 +108,12 @@ func (o ownHistory) place() place {
 	return (&author{bundle: o.bundle}).place()
 }
 
-// answer gives what a node that has only have lacks: this site's own records
-// first, at most MaxSyncBytes in all.
-func (s *state) answer(self trust.SiteName, have map[trust.SiteName]place) syncAnswer {
+// answer gives what the asker, who has only have, lacks: at most MaxSyncBytes in all.
+// This site's own records come first, for nobody else need have them; then what is held
+// of the asker itself, who may have forgotten it; the rest in no order, so that
+// records that the asker refuses, and so is sent again and again, cannot keep all
+// others out for ever.
+func (s *state) answer(self, asker trust.SiteName, have map[trust.SiteName]place, now time.Time) syncAnswer {
 	var a syncAnswer
 	room := MaxSyncBytes - 1024
 	add := func(site trust.SiteName, held place, b *bundle) {
@@ -123,10 +128,15 @@ func (s *state) answer(self trust.SiteName, have map[trust.SiteName]place) syncA
 		}
 	}
 	add(self, s.own.place(), s.own.bundle)
-	for _, site := range slices.Sorted(maps.Keys(s.peers)) {
+	others := slices.DeleteFunc(slices.Collect(maps.Keys(s.peers)), func(site trust.SiteName) bool { return site == asker })
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	for _, site := range append([]trust.SiteName{asker}, others...) {
 		held := s.author(site)
 		switch {
 		case held == nil:
+		case !held.forked() && site != asker && held.bundle.timely(now) != nil:
+			// Too old for anybody to take. The asker alone takes its own at any age: it
+			// tells it which heads it once signed.
 		case !held.forked():
 			add(site, held.place(), held.bundle)
 		case have[site].lacks(held.place()):
@@ -179,7 +189,7 @@ func (d *Desk) ServeSync(from trust.NodeID, request []byte) []byte {
 			break
 		}
 	}
-	answer, err := json.Marshal(s.answer(d.site, r.Have))
+	answer, err := json.Marshal(s.answer(d.site, site, r.Have, d.now()))
 	if err != nil {
 		return nil // strings and integers always encode
 	}
