@@ -143,7 +143,7 @@ func (t *transport) receive() {
 			t.failed("datagrams", err)
 			return
 		}
-		if len(b) > maxPacket || !t.g.isMember(from) {
+		if len(b) > maxPacket || !t.g.isMember(from) || checkPacket(b, t.g.o.Network) != nil {
 			t.g.refused.Add(1)
 			continue
 		}
