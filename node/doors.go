@@ -37,24 +37,39 @@ func (n *Node) doors(c *config.Config) error {
 	}
 	n.public = n.server(handler)
 	n.public.MaxHeaderBytes = web.MaxHeaderBytes
-	if c.API.TLS.Enabled() {
-		pair, err := tls.LoadX509KeyPair(c.API.TLS.Cert, c.API.TLS.Key)
-		if err != nil {
-			return fmt.Errorf("api.tls: %w", err)
-		}
+	certificate, err := loadCertificate(c)
+	if err != nil {
+		return err
+	}
+	if certificate != nil {
+		n.certificate.Store(certificate)
 		n.sockets.API = tls.NewListener(n.sockets.API, &tls.Config{
-			Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.certificate.Load(), nil },
+			MinVersion:     tls.VersionTLS12, NextProtos: []string{"http/1.1"},
 		})
 	}
 	n.admin = n.server(admin.New(admin.Options{
 		Site: siteOf(c, n.id), Status: n.status, Store: n.store,
-		Datasets: releases{store: n.store, config: func() *config.Config { return n.current().config }, now: n.now, changed: n.releasesChanged},
+		Datasets: &releases{store: n.store, config: func() *config.Config { return n.current().config }, now: n.now, changed: n.releasesChanged},
 		Live: &admin.Live{
 			Sites: n.mesh.Peers, Issuers: n.issuers, Reload: n.reloadFromFile, Metrics: n.metrics.handler(),
 		},
 		Now: n.now, Log: n.log.With("part", "admin"),
 	}))
 	return nil
+}
+
+// loadCertificate reads the certificate of the researchers' door; nil without
+// TLS. A reload reads it again: certificates are renewed under the same name.
+func loadCertificate(c *config.Config) (*tls.Certificate, error) {
+	if !c.API.TLS.Enabled() {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.API.TLS.Cert, c.API.TLS.Key)
+	if err != nil {
+		return nil, fmt.Errorf("api.tls: %w", err)
+	}
+	return &pair, nil
 }
 
 func (n *Node) server(h http.Handler) *http.Server {

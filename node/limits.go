@@ -18,4 +18,11 @@ const (
 	// heardMessages is how many gossip messages may wait for the trust desk.
 	// When it is full they are dropped: gossip repeats itself.
 	heardMessages = 1024
+	// maxDetail bounds, in bytes, the names of changed keys in an audit record.
+	maxDetail = 500
+	// peerQuestionTime is how long a peer's question runs at most: the longest that
+	// federation/wire lets a call take. Own callers' have limits.query_timeout.
+	peerQuestionTime = time.Minute
+	// retireMargin is what a question may outlive its deadline by, while it gives up.
+	retireMargin = 5 * time.Second
 )

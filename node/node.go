@@ -9,6 +9,7 @@ package node
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -81,10 +82,12 @@ type Node struct {
 	public   *http.Server
 	admin    *http.Server
 
-	// reloading serialises Reload and changes of releases: both swap settings.
-	reloading sync.Mutex
-	settings  atomic.Pointer[settings]
-	ready     atomic.Bool
+	// reloading serialises those who swap settings: Reload, and changes of releases.
+	reloading   sync.Mutex
+	settings    atomic.Pointer[settings]
+	retired     retired
+	certificate atomic.Pointer[tls.Certificate] // of the researchers' door; nil without TLS
+	ready       atomic.Bool
 }
 
 // New builds a node and starts nothing. On an error everything it opened is
@@ -94,7 +97,7 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	if n.now == nil {
 		n.now = time.Now
 	}
-	n.started = n.now()
+	n.started, n.retired.log = n.now(), n.log
 	var undo cleanups
 	defer func() {
 		if err != nil {
@@ -194,6 +197,7 @@ func (n *Node) lifeRecord(outcome string) audit.Record {
 func (n *Node) close() {
 	n.sockets.close()
 	n.current().closeSources()
+	n.retired.end()
 	if err := n.store.Close(); err != nil {
 		n.log.Error("closing the state file", "error", err)
 	}

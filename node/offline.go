@@ -26,6 +26,9 @@ func (o *Offline) Close() error { return o.store.Close() }
 // OpenOffline opens a site's state for one command. It fails with
 // store.ErrLocked while a daemon runs.
 func OpenOffline(c *config.Config, o Options) (*Offline, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	key, err := config.LoadNodeKey(c.Federation.NodeKey)
 	if err != nil {
 		return nil, err
@@ -41,7 +44,7 @@ func OpenOffline(c *config.Config, o Options) (*Offline, error) {
 	site := siteOf(c, id)
 	return &Offline{store: state, Handler: admin.New(admin.Options{
 		Site: site, Store: state, Now: o.Now, Log: o.Log,
-		Datasets: releases{store: state, config: func() *config.Config { return c }, now: o.Now},
+		Datasets: &releases{store: state, config: func() *config.Config { return c }, now: o.Now},
 		Status: func() admin.Status {
 			head, _ := state.AuditHead()
 			loaded, _ := state.Releases()
@@ -57,7 +60,8 @@ func RegisterOffline(ctx context.Context, c *config.Config, file string, log *sl
 	if err != nil {
 		return err
 	}
-	_, err = releases{store: state, config: func() *config.Config { return c }, now: time.Now}.Register(ctx, file)
+	offline := releases{store: state, config: func() *config.Config { return c }, now: time.Now}
+	_, err = offline.Register(ctx, file)
 	return errors.Join(err, state.Close())
 }
 

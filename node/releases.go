@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/candignode/candignode/node/admin"
@@ -25,10 +27,13 @@ type releases struct {
 	config  func() *config.Config
 	now     func() time.Time
 	changed func(context.Context) error
+	// one lets one change in at a time: each removes the file that it replaced, and
+	// must not take it from under another that just registered it.
+	one sync.Mutex
 }
 
 // List gives every dataset that is configured or loaded, by id.
-func (r releases) List() ([]admin.Dataset, error) {
+func (r *releases) List() ([]admin.Dataset, error) {
 	loaded, err := r.store.Releases()
 	if err != nil {
 		return nil, err
@@ -53,10 +58,12 @@ func (r releases) List() ([]admin.Dataset, error) {
 // Register makes a complete release file the dataset's current one. The file
 // is opened and checked first; the register entry and its audit record commit
 // together; the file of the release that it replaces is removed last.
-func (r releases) Register(ctx context.Context, file string) (store.Release, error) {
+func (r *releases) Register(ctx context.Context, file string) (store.Release, error) {
 	if file == "" || file != filepath.Base(file) || strings.HasPrefix(file, ".") {
 		return store.Release{}, fmt.Errorf("%w: %.80q is not the base name of a release file", admin.ErrBadRequest, file)
 	}
+	r.one.Lock()
+	defer r.one.Unlock()
 	dir := ReleasesDir(r.config())
 	source, err := variants.Open(filepath.Join(dir, file))
 	if err != nil {
@@ -84,17 +91,17 @@ func (r releases) Register(ctx context.Context, file string) (store.Release, err
 	if err := r.tell(ctx); err != nil {
 		return store.Release{}, fmt.Errorf("the release is registered, but the node could not load it: %w", err)
 	}
-	if replaced.File != "" && replaced.File != file {
-		err = os.Remove(filepath.Join(dir, replaced.File))
-	} else {
-		err = nil
+	if replaced.File == "" || replaced.File == file {
+		return release, nil
 	}
-	return release, err
+	return release, discard(dir, replaced.File)
 }
 
 // Remove takes a dataset's data away: no question sees it any more, and its
 // file is deleted.
-func (r releases) Remove(ctx context.Context, dataset string) error {
+func (r *releases) Remove(ctx context.Context, dataset string) error {
+	r.one.Lock()
+	defer r.one.Unlock()
 	held, err := r.held(dataset)
 	if err != nil {
 		return err
@@ -106,10 +113,20 @@ func (r releases) Remove(ctx context.Context, dataset string) error {
 	if err := r.tell(ctx); err != nil {
 		return err
 	}
-	return os.Remove(filepath.Join(ReleasesDir(r.config()), held.File))
+	return discard(ReleasesDir(r.config()), held.File)
 }
 
-func (r releases) held(dataset string) (store.Release, error) {
+// discard removes the file of a release that is not registered any more. That
+// it is gone already is no failure: removing or replacing a release whose file was
+// lost is how an operator mends that.
+func discard(dir, file string) error {
+	if err := os.Remove(filepath.Join(dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the change is made, but the old file is still there: %w", err)
+	}
+	return nil
+}
+
+func (r *releases) held(dataset string) (store.Release, error) {
 	loaded, err := r.store.Releases()
 	if err != nil {
 		return store.Release{}, err
@@ -122,7 +139,7 @@ func (r releases) held(dataset string) (store.Release, error) {
 	return store.Release{}, fmt.Errorf("%w: no release of dataset %.80q is loaded; 'candignode datasets list' shows them", store.ErrNotFound, dataset)
 }
 
-func (r releases) tell(ctx context.Context) error {
+func (r *releases) tell(ctx context.Context) error {
 	if r.changed == nil {
 		return nil
 	}

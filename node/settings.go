@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/candignode/candignode/configs"
 	"github.com/candignode/candignode/node/config"
@@ -85,8 +86,7 @@ func (s *settings) release(r store.Release) (*variants.Release, bool) {
 	return held.source, ok && held.release.Release == r.Release && held.release.File == r.File
 }
 
-// swap makes s current and closes the releases that it does not use any more.
-// Closing waits for the questions that are still reading them.
+// swap makes s current and retires the releases that it does not use any more.
 func (n *Node) swap(s *settings) {
 	old := n.settings.Swap(s)
 	if old == nil {
@@ -94,9 +94,7 @@ func (n *Node) swap(s *settings) {
 	}
 	for dataset, held := range old.sources {
 		if s.sources[dataset].source != held.source {
-			if err := held.source.Close(); err != nil {
-				n.log.Error("closing a replaced release", "dataset", dataset, "error", err)
-			}
+			n.retired.add(held.source, max(old.config.Limits.QueryTimeout, peerQuestionTime)+retireMargin)
 		}
 	}
 }
@@ -121,8 +119,9 @@ func PolicyFiles(c *config.Config) fs.FS {
 var ErrNeedsRestart = errors.New("these keys take effect only after a restart")
 
 // Reload applies a new configuration while the node serves, or keeps the old one
-// whole and says why. Issuers, peers, datasets, policy, privacy and the log level are
-// applied; keys that need a restart make it refuse.
+// whole and says why. Issuers, peers, datasets, policy, privacy, the log level and
+// a renewed certificate are applied; keys that need a restart, another node key
+// among them, make it refuse.
 func (n *Node) Reload(ctx context.Context, c *config.Config) error {
 	n.reloading.Lock()
 	defer n.reloading.Unlock()
@@ -130,25 +129,61 @@ func (n *Node) Reload(ctx context.Context, c *config.Config) error {
 	if keys := config.Restart(old.config, c); len(keys) > 0 {
 		return fmt.Errorf("%w: %v; the running configuration is kept", ErrNeedsRestart, keys)
 	}
+	if err := n.sameKey(c); err != nil {
+		return fmt.Errorf("%w; the running configuration is kept", err)
+	}
+	certificate, err := loadCertificate(c)
+	if err != nil {
+		return fmt.Errorf("%w; the running configuration is kept", err)
+	}
 	next, err := n.prepare(ctx, c, old)
 	if err != nil {
 		return fmt.Errorf("%w; the running configuration is kept", err)
 	}
 	record := n.lifeRecord("reloaded")
 	record.Policy = next.policy.Revision()
+	record.Detail = changes(old.config, c)
 	if err := n.store.Record(ctx, record); err != nil {
 		next.closeNew(old)
 		return fmt.Errorf("the reload could not be recorded: %w; the running configuration is kept", err)
 	}
 	if err := n.issuers.Reconfigure(c.IssuerPolicies(), pins(c)); err != nil {
 		next.closeNew(old)
+		// What was recorded above did not come to be.
+		err = errors.Join(err, n.store.Record(ctx, n.lifeRecord("reload refused")))
 		return fmt.Errorf("%w; the running configuration is kept", err)
 	}
 	n.mesh.Reconfigure(wirePeers(c))
+	n.certificate.Store(certificate)
 	n.swap(next)
 	n.applyLevel(c)
 	n.log.Info("configuration reloaded", "policy", next.policy.Revision())
 	return nil
+}
+
+// sameKey makes sure that the key file still holds the key that this node runs
+// with: otherwise the next start would be that of another node, which nobody pinned.
+func (n *Node) sameKey(c *config.Config) error {
+	key, err := config.LoadNodeKey(c.Federation.NodeKey)
+	if err != nil {
+		return err
+	}
+	if !key.Equal(n.key) {
+		return fmt.Errorf("%w: [federation.node_key]; %.200q holds the key of another node", ErrNeedsRestart, c.Federation.NodeKey)
+	}
+	return nil
+}
+
+// changes names the keys that a reload changes, for its audit record.
+func changes(old, next *config.Config) string {
+	keys := strings.Join(config.Changes(old, next), " ")
+	if keys == "" {
+		return "version " + Version + "; no key changed"
+	}
+	if len(keys) > maxDetail {
+		keys = keys[:maxDetail] + "..."
+	}
+	return "version " + Version + "; changed: " + keys
 }
 
 // closeNew closes what s opened beyond old; s is not used.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -27,6 +28,10 @@ func ListenAdmin(ctx context.Context, path string) (net.Listener, error) {
 	}
 	if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, err
+	}
+	// A file that is no socket refuses connections too, and is not ours to replace.
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("%s: there is something that is no socket; name another place, or move it away", path)
 	}
 	temporary := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%d.s", os.Getpid()))
 	os.Remove(temporary)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -81,7 +82,8 @@ with the daemon up or down.`,
 	dataset := cmd.Flags().String("dataset", "", "the dataset's id, as in the configuration")
 	assembly := cmd.Flags().String("assembly", "", "GRCh37 or GRCh38")
 	individuals := cmd.Flags().String("individuals", "", "TSV of sample and individual, where they differ")
-	return onSite(cmd, func(ctx context.Context, s site, files []string, asJSON bool) error {
+	path, asJSON := configFlag(cmd), jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, files []string) error {
 		if err := query.ValidDatasetID(*dataset); err != nil {
 			return usage("--dataset: %v", err)
 		}
@@ -89,25 +91,45 @@ with the daemon up or down.`,
 		if err != nil {
 			return usage("--assembly: %v", err)
 		}
-		dir := node.ReleasesDir(s.config)
-		if err := os.MkdirAll(dir, 0o750); err != nil {
-			return err
-		}
-		bar := newProgress(cmd)
-		imported, err := variants.Import(ctx, variants.ImportOptions{
-			Dataset: *dataset, Assembly: build, Files: files, Dir: dir,
-			IndividualsFile: *individuals, Now: time.Now(), Progress: bar.update,
+		return importVCF(cmd, *path, *asJSON, variants.ImportOptions{
+			Dataset: *dataset, Assembly: build, Files: files, IndividualsFile: *individuals, Now: time.Now(),
 		})
-		bar.done(err)
-		if err != nil {
-			return err
-		}
-		var release store.Release
-		if err := s.Post(ctx, "/v1/datasets", admin.Registration{File: filepath.Base(imported.File)}, &release); err != nil {
-			return err
-		}
-		return printImported(cmd, s, release, imported, asJSON)
-	})
+	}
+	return cmd
+}
+
+// importVCF makes a release file and then registers it. It holds no state file
+// while it reads, which may take long: the daemon may be started, stopped or restarted
+// meanwhile, and the release goes to whoever has the state at the end.
+func importVCF(cmd *cobra.Command, path string, asJSON bool, o variants.ImportOptions) error {
+	ctx := cmd.Context()
+	s, err := openSite(ctx, path)
+	if err != nil {
+		return err // now, and not after an hour's import
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	o.Dir = node.ReleasesDir(s.config)
+	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
+		return err
+	}
+	bar := newProgress(cmd)
+	o.Progress = bar.update
+	imported, err := variants.Import(ctx, o)
+	bar.done(err)
+	if err != nil {
+		return err
+	}
+	if s, err = openSite(ctx, path); err != nil {
+		return err
+	}
+	var release store.Release
+	err = s.Post(ctx, "/v1/datasets", admin.Registration{File: filepath.Base(imported.File)}, &release)
+	if err = errors.Join(err, s.Close()); err != nil {
+		return err
+	}
+	return printImported(cmd, s, release, imported, asJSON)
 }
 
 func printImported(cmd *cobra.Command, s site, release store.Release, imported variants.Imported, asJSON bool) error {

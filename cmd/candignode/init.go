@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -78,17 +79,20 @@ func makeSite(dir string, o config.InitOptions) (_ made, err error) {
 			return made{}, err
 		}
 	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return made{}, err
-	}
 	var done []string
 	defer func() {
 		if err != nil {
-			for _, f := range done {
+			for _, f := range slices.Backward(done) {
 				os.Remove(f)
 			}
 		}
 	}()
+	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
+		done = append(done, dir)
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return made{}, err
+	}
 	private, err := config.CreateNodeKey(key)
 	if err != nil {
 		return made{}, err
@@ -120,5 +124,8 @@ func writeNew(path string, text []byte) error {
 		return err
 	}
 	_, err = f.Write(text)
-	return errors.Join(err, f.Sync(), f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		os.Remove(path) // half a configuration is worse than none
+	}
+	return err
 }

@@ -46,7 +46,12 @@ func rootCommand() *cobra.Command {
 Exit codes: 0 done; 1 failed; 2 usage; 3 not authenticated or denied;
 4 answered, but not by every site.`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("%s has no command %.60q; see '%s --help'", cmd.CommandPath(), args[0], cmd.CommandPath())
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

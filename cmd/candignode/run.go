@@ -45,6 +45,10 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 	for _, w := range c.Warnings() {
 		log.Warn("configuration", "warning", w.String())
 	}
+	// From here on SIGHUP waits for the node instead of ending the process.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	sockets, err := node.Listen(ctx, c)
 	if err != nil {
 		return err
@@ -56,7 +60,7 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 	}
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	go reloadOnHangup(running, n, load, log)
+	go reloadOnHangup(running, hangup, n, load, log)
 	go tellSystemd(running, n, log)
 	return n.Run(ctx)
 }
@@ -69,10 +73,7 @@ func newLogger(c *config.Config, level *slog.LevelVar, w io.Writer) *slog.Logger
 	return slog.New(slog.NewJSONHandler(w, options))
 }
 
-func reloadOnHangup(ctx context.Context, n *node.Node, load func() (*config.Config, error), log *slog.Logger) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, n *node.Node, load func() (*config.Config, error), log *slog.Logger) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -94,8 +95,8 @@ func reloadOnHangup(ctx context.Context, n *node.Node, load func() (*config.Conf
 }
 
 // tellSystemd reports readiness once and feeds the watchdog for as long as the
-// node can record, which is what makes an answer possible. Without systemd it does
-// nothing.
+// node serves. A full disk does not starve it: a restart would not make room, and
+// the node goes on by itself when there is some. Without systemd it does nothing.
 func tellSystemd(ctx context.Context, n *node.Node, log *slog.Logger) {
 	poll := time.NewTicker(100 * time.Millisecond)
 	defer poll.Stop()

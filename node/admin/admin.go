@@ -10,7 +10,7 @@ package admin
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -271,7 +271,9 @@ func (d door) addGrant(w http.ResponseWriter, r *http.Request) error {
 	}
 	var id [12]byte
 	rand.Read(id[:])
-	g.ID, g.Created = base64.RawURLEncoding.EncodeToString(id[:]), now.UTC()
+	// Hexadecimal, so that no id begins with '-' and reads as a flag when it is
+	// given back to 'grants revoke'.
+	g.ID, g.Created = hex.EncodeToString(id[:]), now.UTC()
 	if err := d.Store.AddGrant(r.Context(), g, d.grantRecord(g, "added")); err != nil {
 		return err
 	}
@@ -308,6 +310,8 @@ type AuditLine struct {
 	Seq    uint64          `json:"seq"`
 	Hash   trust.Digest    `json:"hash"`
 	Record json.RawMessage `json:"record"`
+	// Problem is set on a last line that is no entry: why the listing ends early.
+	Problem string `json:"problem,omitempty"`
 }
 
 var errEnough = errors.New("enough")
@@ -325,10 +329,13 @@ func (d door) audit(w http.ResponseWriter, r *http.Request) error {
 		}
 		return out.Encode(AuditLine{Seq: e.Seq, Hash: e.Hash, Record: e.Body})
 	})
-	if errors.Is(err, errEnough) {
+	if err == nil || errors.Is(err, errEnough) {
 		return nil
 	}
-	return err
+	// Lines may have left already, and with them the status: the reason is the
+	// last line.
+	d.Log.Warn("the audit log could not be read to its end", "error", err)
+	return out.Encode(AuditLine{Problem: err.Error()})
 }
 
 func auditRange(r *http.Request) (from uint64, limit int, err error) {

@@ -96,6 +96,9 @@ func (c *Client) Audit(ctx context.Context, query url.Values, each func(AuditLin
 		} else if err != nil {
 			return fmt.Errorf("reading the audit log: %w", err)
 		}
+		if line.Problem != "" {
+			return fmt.Errorf("reading the audit log: %s", line.Problem)
+		}
 		if err := each(line); err != nil {
 			return err
 		}

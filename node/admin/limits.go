@@ -5,5 +5,5 @@ package admin
 const (
 	maxBody       = 64 << 10 // bytes; the largest command is a grant
 	maxName       = 1024     // bytes of an issuer or a subject
-	maxAuditLines = 1 << 30  // entries in one listing; a stream, never held in memory
+	maxAuditLines = 1 << 30  // entries in one listing; the daemon streams it
 )
