@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strings"
 	"time"
@@ -115,15 +116,15 @@ func (r *Receiver) admit(q *question, in Incoming, peer Peer, pinned bool, now t
 	case in.Exporter == [32]byte{}:
 		return refuse("exporter", "the connection has no exporter value")
 	}
-	payload, _, err := jose.Open(m.assertion, assertionType, maxAssertion, func(id trust.NodeID) (ed25519.PublicKey, bool) {
+	_, err = jose.OpenInto(&q.claims, m.assertion, assertionType, maxAssertion, func(id trust.NodeID) (ed25519.PublicKey, bool) {
 		return in.Key, id == in.Node // nobody but the peer itself
 	})
 	if err != nil {
-		return refuse("signature", "%v", err)
-	}
-	if err := jose.Unmarshal(payload, &q.claims); err != nil {
 		q.claims = assertion{}
-		return refuse("assertion", "%v", err)
+		if bad, ok := errors.AsType[*jose.Error](err); ok && bad.Reason == trust.ReasonBadClaim {
+			return refuse("assertion", "%v", err)
+		}
+		return refuse("signature", "%v", err)
 	}
 	if why := q.claims.checkAddress(r.o, in); why != nil {
 		return why

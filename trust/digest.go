@@ -37,19 +37,28 @@ var ErrDigest = errors.New("not a digest: 43 characters of unpadded base64url")
 // ParseDigest is the inverse of String; no other spelling is accepted.
 func ParseDigest(s string) (Digest, error) {
 	var d Digest
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(raw) != len(d) || len(s) != base64.RawURLEncoding.EncodedLen(len(d)) { // the decoder skips line ends
-		return d, fmt.Errorf("%.60q: %w", s, ErrDigest)
+	if err := d.UnmarshalText([]byte(s)); err != nil {
+		return Digest{}, err
 	}
-	copy(d[:], raw)
 	return d, nil
 }
 
-// MarshalText and UnmarshalText let a Digest stand in JSON.
-func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+// MarshalText, AppendText and UnmarshalText let a Digest stand in JSON.
+func (d Digest) MarshalText() ([]byte, error) { return d.AppendText(nil) }
 
-// UnmarshalText is the inverse of MarshalText.
-func (d *Digest) UnmarshalText(b []byte) (err error) {
-	*d, err = ParseDigest(string(b))
-	return err
+// AppendText is MarshalText at the end of b.
+func (d Digest) AppendText(b []byte) ([]byte, error) {
+	return base64.RawURLEncoding.AppendEncode(b, d[:]), nil
+}
+
+// UnmarshalText is the inverse of MarshalText. After an error d is unchanged.
+func (d *Digest) UnmarshalText(b []byte) error {
+	var raw Digest
+	if len(b) == base64.RawURLEncoding.EncodedLen(len(raw)) { // the decoder skips line ends
+		if n, err := base64.RawURLEncoding.Strict().Decode(raw[:], b); err == nil && n == len(raw) {
+			*d = raw
+			return nil
+		}
+	}
+	return fmt.Errorf("%.60q: %w", b, ErrDigest)
 }

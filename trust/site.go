@@ -69,7 +69,9 @@ func NodeIDOf(public crypto.PublicKey) (NodeID, error) {
 // x509.Certificate.RawSubjectPublicKeyInfo holds it.
 func NodeIDOfSPKI(spki []byte) NodeID {
 	sum := sha256.Sum256(spki)
-	return NodeID(nodeIDEncoding.EncodeToString(sum[:]))
+	var text [nodeIDLength]byte
+	nodeIDEncoding.Encode(text[:], sum[:])
+	return NodeID(text[:])
 }
 
 // ParseNodeID checks s; the only accepted spelling is the one NodeIDOf gives.
@@ -77,11 +79,14 @@ func ParseNodeID(s string) (NodeID, error) {
 	if len(s) != nodeIDLength {
 		return "", fmt.Errorf("%.80q: %w", s, ErrNodeID)
 	}
-	raw, err := nodeIDEncoding.DecodeString(s)
-	if err != nil || nodeIDEncoding.EncodeToString(raw) != s {
-		return "", fmt.Errorf("%.80q: %w", s, ErrNodeID)
+	var raw [sha256.Size]byte
+	var text [nodeIDLength]byte
+	if n, err := nodeIDEncoding.Decode(raw[:], []byte(s)); err == nil && n == len(raw) {
+		if nodeIDEncoding.Encode(text[:], raw[:]); string(text[:]) == s {
+			return NodeID(s), nil
+		}
 	}
-	return NodeID(s), nil
+	return "", fmt.Errorf("%.80q: %w", s, ErrNodeID)
 }
 
 // Short gives the first characters, for people's tables and log lines; never

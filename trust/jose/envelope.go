@@ -35,7 +35,7 @@ func Seal(typ string, key ed25519.PrivateKey, payload any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	header, err := json.Marshal(envelopeHeader{algEdDSA, string(signer), typ})
+	header, err := appendEnvelopeHeader(make([]byte, 0, maxEnvelopeHeaderBytes), signer, typ)
 	if err != nil || typ == "" || len(header) > maxEnvelopeHeaderBytes {
 		return nil, refuse(trust.ReasonHeader, "%.80q cannot be an envelope's typ", typ)
 	}
@@ -43,7 +43,7 @@ func Seal(typ string, key ed25519.PrivateKey, payload any) ([]byte, error) {
 	if err != nil {
 		return nil, refuse(trust.ReasonMalformed, "the payload cannot be written as JSON: %v", err)
 	}
-	if err := checkEnvelopePayload(body); err != nil {
+	if err := checkEnvelopeRules(body); err != nil { // the encoder writes nothing but strict JSON
 		return nil, err
 	}
 	sealed := make([]byte, 0, strict64.EncodedLen(len(header)+len(body)+ed25519.SignatureSize)+8)
@@ -55,46 +55,63 @@ func Seal(typ string, key ed25519.PrivateKey, payload any) ([]byte, error) {
 	return strict64.AppendEncode(sealed, signature), nil
 }
 
-// Open checks an envelope of exactly this typ and gives its payload and who
-// signed it. keyOf gives the public key of a node that the caller is ready to
-// listen to, and false for any other: an unknown signer is refused before the
-// payload is looked at. The payload is safe to hand to Unmarshal. The error is
-// always an *Error.
+// Open is OpenInto for a payload of no particular form: what it gives is safe to
+// hand to Unmarshal.
 func Open(envelope []byte, typ string, maxBytes int, keyOf func(trust.NodeID) (ed25519.PublicKey, bool)) (payload []byte, signer trust.NodeID, err error) {
+	var value jsontext.Value
+	if signer, err = OpenInto(&value, envelope, typ, maxBytes, keyOf); err != nil {
+		return nil, "", err
+	}
+	return value, signer, nil
+}
+
+// OpenInto checks an envelope of exactly this typ, decodes its payload into v as
+// Unmarshal does, and gives who signed it. keyOf gives the public key of a node
+// that the caller is ready to listen to, and false for any other: an unknown
+// signer is refused before the payload is looked at, and nothing is decoded before
+// the signature is verified. After an error v must not be used. The error is
+// always an *Error; its Reason is ReasonBadClaim if, and only if, the envelope is
+// good and its payload is not of v's form.
+func OpenInto(v any, envelope []byte, typ string, maxBytes int, keyOf func(trust.NodeID) (ed25519.PublicKey, bool)) (signer trust.NodeID, err error) {
 	if len(envelope) > maxBytes {
-		return nil, "", refuse(trust.ReasonTooLarge, "the envelope has %d bytes, at most %d are read", len(envelope), maxBytes)
+		return "", refuse(trust.ReasonTooLarge, "the envelope has %d bytes, at most %d are read", len(envelope), maxBytes)
 	}
 	parts, err := decodeCompact(envelope)
 	if err != nil {
-		return nil, "", err
+		return "", err
 	}
-	header, err := decodeEnvelopeHeader(parts.header)
+	header, err := readEnvelopeHeader(parts.header, typ)
 	if err != nil {
-		return nil, "", err
+		return "", err
 	}
 	if header.Typ != typ {
-		return nil, "", refuse(trust.ReasonWrongType, "the envelope is a %.80q, not a %q", header.Typ, typ)
+		return "", refuse(trust.ReasonWrongType, "the envelope is a %.80q, not a %q", header.Typ, typ)
 	}
 	signer, err = trust.ParseNodeID(header.Kid)
 	if err != nil {
-		return nil, "", refuse(trust.ReasonHeader, "kid: %v", err)
+		return "", refuse(trust.ReasonHeader, "kid: %v", err)
 	}
 	key, known := keyOf(signer)
 	if !known || len(key) != ed25519.PublicKeySize {
-		return nil, "", refuse(trust.ReasonUnknownKey, "no key is held for node %s", signer)
+		return "", refuse(trust.ReasonUnknownKey, "no key is held for node %s", signer)
 	}
 	// The kid names the key itself, so a table that was filled wrongly cannot
 	// put one node's words into another's mouth.
 	if id, err := trust.NodeIDOf(key); err != nil || id != signer {
-		return nil, "", refuse(trust.ReasonUnknownKey, "the key held for node %s is another node's", signer)
+		return "", refuse(trust.ReasonUnknownKey, "the key held for node %s is another node's", signer)
 	}
 	if !ed25519.Verify(key, envelope[:parts.signedLen], parts.signature) {
-		return nil, "", refuse(trust.ReasonSignature, "the envelope was not signed by node %s, or was changed on the way", signer)
+		return "", refuse(trust.ReasonSignature, "the envelope was not signed by node %s, or was changed on the way", signer)
 	}
-	if err := checkEnvelopePayload(parts.payload); err != nil {
-		return nil, "", err
+	// The rules first, then the strict decoder: what one of them reads over, the
+	// other refuses.
+	if err := checkEnvelopeRules(parts.payload); err != nil {
+		return "", err
 	}
-	return parts.payload, signer, nil
+	if err := json.Unmarshal(parts.payload, v); err != nil {
+		return "", decodeError(err)
+	}
+	return signer, nil
 }
 
 // envelopeHeader is the whole header, in the order in which it is written.
@@ -102,6 +119,37 @@ type envelopeHeader struct {
 	Alg string `json:"alg"`
 	Kid string `json:"kid"`
 	Typ string `json:"typ"`
+}
+
+// The canonical header around kid and typ, as every node of this version writes it.
+const (
+	headerBegin  = `{"alg":"` + algEdDSA + `","kid":"`
+	headerMiddle = `","typ":`
+)
+
+func appendEnvelopeHeader(dst []byte, signer trust.NodeID, typ string) ([]byte, error) {
+	dst = append(dst, headerBegin...)
+	dst = append(dst, signer...)
+	dst = append(dst, headerMiddle...)
+	dst, err := jsontext.AppendQuote(dst, typ)
+	return append(dst, '}'), err
+}
+
+// readEnvelopeHeader takes a header. One with the very bytes that this node would
+// write for typ needs no decoder: a kid that is not what it seems there is no
+// NodeID. Every other spelling is decoded.
+func readEnvelopeHeader(data []byte, typ string) (envelopeHeader, error) {
+	if rest, ok := bytes.CutPrefix(data, []byte(headerBegin)); ok && len(data) <= maxEnvelopeHeaderBytes {
+		if kid, tail, ok := bytes.Cut(rest, []byte(headerMiddle)); ok {
+			var room [maxEnvelopeHeaderBytes]byte
+			if again, err := appendEnvelopeHeader(room[:0], "", typ); err == nil && bytes.Equal(tail, again[len(headerBegin)+len(headerMiddle):]) {
+				if node, err := trust.ParseNodeID(string(kid)); err == nil {
+					return envelopeHeader{algEdDSA, string(node), typ}, nil
+				}
+			}
+		}
+	}
+	return decodeEnvelopeHeader(data)
 }
 
 // decodeEnvelopeHeader takes exactly {alg,kid,typ}, all text. Nodes write their
@@ -132,38 +180,59 @@ func decodeEnvelopeHeader(data []byte) (envelopeHeader, error) {
 	return header, nil
 }
 
-// checkEnvelopePayload enforces what section 5 says of payloads: one UTF-8 JSON
-// object, integers only (within 64 bits), at most 8 deep, no name twice. crit is
-// refused because nothing is understood that it could name.
-func checkEnvelopePayload(data []byte) error {
+// checkEnvelopeRules enforces what section 5 says of payloads beyond strict JSON:
+// one object, integers only (within 64 bits), at most 8 deep. crit is refused
+// because nothing is understood that it could name. Like depthWithin it need not be
+// right about text that is not JSON, nor see names that occur twice: that is the
+// decoder's.
+func checkEnvelopeRules(data []byte) error {
 	if !depthWithin(data, maxEnvelopeDepth) {
 		return refuse(trust.ReasonMalformed, "the payload is nested more than %d deep", maxEnvelopeDepth)
 	}
 	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
 		return refuse(trust.ReasonMalformed, "the payload is not a JSON object")
 	}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(data))
-	for first := true; first || dec.StackDepth() > 0; first = false {
-		token, err := dec.ReadToken()
-		if err != nil {
-			return decodeError(err)
-		}
-		switch token.Kind() {
-		case '0':
-			if !isInteger(token.String()) {
-				return refuse(trust.ReasonMalformed, "the payload holds a number that is not a 64-bit integer")
+	depth := 0
+	name := false // at depth 1: a string here is a member's name
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case c == '"':
+			end := stringEnd(data, i+1)
+			if end < 0 {
+				return refuse(trust.ReasonMalformed, "not strict JSON: a string has no end")
 			}
-		case '"':
-			// At depth 1 an odd count of tokens read means a name was read last.
-			if _, read := dec.StackIndex(1); dec.StackDepth() == 1 && read%2 == 1 && token.String() == "crit" {
+			if depth == 1 && name && isCrit(data[i:end+1]) {
 				return refuse(trust.ReasonHeader, "the payload demands (crit) what this node does not understand")
 			}
+			i, name = end, false
+		case c == '{' || c == '[':
+			depth++
+			name = true
+		case c == '}' || c == ']':
+			depth--
+		case c == ',':
+			name = true
+		case c == '-' || '0' <= c && c <= '9':
+			end := i + 1
+			for end < len(data) && bytes.IndexByte([]byte("0123456789+-.eE"), data[end]) >= 0 {
+				end++
+			}
+			if !isInteger(string(data[i:end])) {
+				return refuse(trust.ReasonMalformed, "the payload holds a number that is not a 64-bit integer")
+			}
+			i = end - 1
 		}
 	}
-	if len(bytes.TrimLeft(data[dec.InputOffset():], " \t\r\n")) > 0 {
-		return refuse(trust.ReasonMalformed, "there are bytes after the payload's JSON object")
-	}
 	return nil
+}
+
+// isCrit tells whether a name, as it is written with its quotes, reads crit.
+func isCrit(quoted []byte) bool {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted) == `"crit"`
+	}
+	name, err := jsontext.AppendUnquote(nil, quoted)
+	return err == nil && string(name) == "crit" // the decoder refuses what has no meaning
 }
 
 // isInteger refuses fractions, exponents and negative zero, which programs
