@@ -28,6 +28,9 @@ const (
 	// maxStreams is how many streams a peer may have open on one connection, and
 	// how many of one peer's are worked on at once, over both its connections.
 	maxStreams = 32
+	// maxResting is how many goroutines of one connection wait for its next
+	// stream: as many questions as a site usually has from another at once.
+	maxResting = 4
 	// maxPending is how many connections of one peer may be between the
 	// handshake and the hello.
 	maxPending = 4

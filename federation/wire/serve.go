@@ -15,6 +15,9 @@ import (
 // peer, maxStreams are worked on at once; further ones wait in the connection,
 // where flow control bounds them.
 func (l *Line) acceptStreams(r *run) {
+	next := make(chan *quic.Stream) // to those who rest
+	defer close(next)
+	resting := make(chan struct{}, maxResting)
 	for {
 		stream, err := l.conn.AcceptStream(r.ctx)
 		if err != nil {
@@ -28,10 +31,28 @@ func (l *Line) acceptStreams(r *run) {
 		case <-l.conn.Context().Done():
 			return
 		}
-		r.working.Go(func() {
-			defer func() { <-l.peer.slots }()
-			l.work(r, stream)
-		})
+		select {
+		case next <- stream:
+		default: // nobody rests
+			r.working.Go(func() { l.workAll(r, stream, next, resting) })
+		}
+	}
+}
+
+// workAll works on a stream and on those that follow. A call needs a deep stack,
+// which a fresh goroutine grows by copying it again and again, so a few rest here
+// between calls and keep theirs. All leave when no more streams are accepted.
+func (l *Line) workAll(r *run, stream *quic.Stream, next <-chan *quic.Stream, resting chan struct{}) {
+	for more := true; more; {
+		l.work(r, stream)
+		<-l.peer.slots
+		select {
+		case resting <- struct{}{}:
+			stream, more = <-next
+			<-resting
+		default:
+			more = false
+		}
 	}
 }
 
