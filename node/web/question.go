@@ -39,14 +39,13 @@ func postVariants(e *exchange) error {
 	return e.question(d)
 }
 
-// question answers what was decoded. A probe and test mode are answered before
-// anybody looks at the caller or asks a desk (passports.md, row 135).
+// question answers what was decoded. Test mode is answered before anybody looks
+// at the caller or asks a desk (passports.md, row 135). A probe that asks for nothing
+// looks at the caller all the same: a bad passport refuses every request that
+// carries it (row 6).
 func (e *exchange) question(d beacon.Decoded) error {
 	d.Request.Transaction = e.transaction
-	switch {
-	case d.NothingAsked:
-		return e.answer(http.StatusOK, jsonType, beacon.NothingAsked(e.about(), d, e.transaction))
-	case d.Request.TestMode:
+	if d.Request.TestMode && !d.NothingAsked {
 		answer := beacon.Synthetic(e.o.About(), d.Request)
 		return e.respond(d, func(each func(query.Part)) (query.Answer, error) {
 			for _, part := range answer.Parts {
@@ -54,6 +53,9 @@ func (e *exchange) question(d beacon.Decoded) error {
 			}
 			return answer, nil
 		})
+	}
+	if d.NothingAsked && (d.Request.TestMode || len(d.Passports) == 0) {
+		return e.answer(http.StatusOK, jsonType, beacon.NothingAsked(e.about(), d, e.transaction))
 	}
 	leave, err := e.enter()
 	if err != nil {
@@ -65,6 +67,9 @@ func (e *exchange) question(d beacon.Decoded) error {
 	caller, err := e.caller(d.Passports)
 	if err != nil {
 		return err
+	}
+	if d.NothingAsked {
+		return e.answer(http.StatusOK, jsonType, beacon.NothingAsked(e.about(), d, e.transaction))
 	}
 	return e.respond(d, func(each func(query.Part)) (query.Answer, error) {
 		if e.network {

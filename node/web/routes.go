@@ -126,7 +126,10 @@ func (h *handler) route(e *exchange) string {
 		path = strings.TrimSuffix(path, "/")
 	}
 	found, ok := h.endpoints[path]
-	if !ok {
+	// No route needs an escape, and an escaped slash may have slipped through
+	// the path rules of something in front.
+	if !ok || e.r.URL.RawPath != "" {
+		found = endpoint{}
 		found.beaconRoot = strings.HasPrefix(path, "/beacon/") || strings.HasPrefix(path, "/network/beacon/")
 		found.network = strings.HasPrefix(path, "/network/")
 		path = ""

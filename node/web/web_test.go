@@ -415,3 +415,26 @@ func TestNewNeedsItsDesks(t *testing.T) {
 		t.Errorf("without randomness: %d", a.Code)
 	}
 }
+
+// Row 6: a bad passport refuses a request that asks for nothing, too.
+func TestAProbeWithABadPassportIsRefused(t *testing.T) {
+	w := newWorld(t)
+	body := `{"passports":["` + expiredPassport + `"],"meta":{"apiVersion":"v2.1.1"}}`
+	if a := w.send(http.MethodPost, "/network/beacon/g_variants", body); a.Code != http.StatusUnauthorized {
+		t.Errorf("status %d", a.Code)
+	}
+	if a := w.send(http.MethodPost, "/network/beacon/g_variants", `{"passports":["`+alicesPassport+`"],"meta":{"apiVersion":"v2.1.1"}}`); a.Code != http.StatusOK {
+		t.Errorf("a good passport: status %d", a.Code)
+	}
+}
+
+// A path has one spelling: an escaped slash does not reach what a proxy's rules
+// kept away.
+func TestEscapedPathsAreNotServed(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"/beacon%2fg_variants", "/beacon/%67_variants%2f", "/v1%2Fwhoami"} {
+		if a := w.send(http.MethodGet, path, ""); a.Code != http.StatusNotFound {
+			t.Errorf("%s: status %d", path, a.Code)
+		}
+	}
+}
