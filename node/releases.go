@@ -143,7 +143,9 @@ func (r *releases) tell(ctx context.Context) error {
 	if r.changed == nil {
 		return nil
 	}
-	return r.changed(ctx)
+	// The change is durable: an operator who goes away now must not keep the node
+	// from seeing it.
+	return r.changed(context.WithoutCancel(ctx))
 }
 
 // releasesChanged loads what is registered now, under the running

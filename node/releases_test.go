@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/candignode/candignode/configs"
 	"github.com/candignode/candignode/node/admin"
 	"github.com/candignode/candignode/query"
 	"github.com/candignode/candignode/query/source/variants"
@@ -155,5 +157,37 @@ func TestALostReleaseFileIsMendedOffline(t *testing.T) {
 			}
 			h.start()
 		})
+	}
+}
+
+// An import is no reload: a policy that somebody is editing on the disk neither
+// takes effect by it nor hinders it.
+func TestAnImportLeavesThePolicyAlone(t *testing.T) {
+	h := newHospital(t)
+	h.write("policy: {dir: pol}\n" + publicDataset)
+	if err := os.CopyFS(h.path("pol"), configs.Policy()); err != nil {
+		t.Fatal(err)
+	}
+	h.start()
+	before := h.status().Policy
+	if err := os.WriteFile(h.path("pol/access.rego"), []byte("package candig.access\nhalf if"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.register(h.imports(12)); err != nil {
+		t.Fatal(err)
+	}
+	if got, now := h.carriers(), h.status().Policy; got != 12 || now != before {
+		t.Errorf("counted %d, policy %s, before the import %s", got, now, before)
+	}
+}
+
+// What is registered is loaded, also when the operator who registered it hangs
+// up just then.
+func TestARegisteredReleaseIsLoadedWhoeverHangsUp(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := &releases{changed: func(ctx context.Context) error { return ctx.Err() }}
+	if err := r.tell(ctx); err != nil {
+		t.Error(err)
 	}
 }

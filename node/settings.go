@@ -38,12 +38,19 @@ type openRelease struct {
 func (n *Node) current() *settings { return n.settings.Load() }
 
 // prepare builds settings from a configuration and the registered releases. It
-// takes over open releases from old where the release is the same. On an error it
-// has changed nothing.
+// takes over open releases from old where the release is the same, and the policy
+// where the configuration is: only a reload reads that again, and records it. On an
+// error it has changed nothing.
 func (n *Node) prepare(ctx context.Context, c *config.Config, old *settings) (_ *settings, err error) {
 	s := &settings{config: c, sources: map[string]openRelease{}}
-	if s.policy, err = policy.Load(ctx, PolicyFiles(c)); err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
+	var decider local.Decider
+	if old != nil && old.config == c {
+		s.policy, decider = old.policy, old.local.Policy
+	} else {
+		if s.policy, err = policy.Load(ctx, PolicyFiles(c)); err != nil {
+			return nil, fmt.Errorf("policy: %w", err)
+		}
+		decider = policy.Remember(s.policy)
 	}
 	releases, err := n.store.Releases()
 	if err != nil {
@@ -59,7 +66,7 @@ func (n *Node) prepare(ctx context.Context, c *config.Config, old *settings) (_ 
 	}()
 	s.local = &local.Setup{
 		Datasets: c.Datasets(), Sources: map[string]query.Source{},
-		Policy: policy.Remember(s.policy), PolicyRevision: s.policy.Revision(),
+		Policy: decider, PolicyRevision: s.policy.Revision(),
 		Floor: privacy.Floor{Threshold: c.Privacy.Threshold},
 	}
 	for _, r := range releases {
