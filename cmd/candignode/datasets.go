@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -114,11 +115,17 @@ func importVCF(cmd *cobra.Command, path string, asJSON bool, o variants.ImportOp
 	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
 		return err
 	}
+	if err := handOver(o.Dir, s.config.DataDir); err != nil {
+		return err
+	}
 	bar := newProgress(cmd)
 	o.Progress = bar.update
 	imported, err := variants.Import(ctx, o)
 	bar.done(err)
 	if err != nil {
+		return err
+	}
+	if err := handOver(imported.File, s.config.DataDir); err != nil {
 		return err
 	}
 	if s, err = openSite(ctx, path); err != nil {
@@ -130,6 +137,23 @@ func importVCF(cmd *cobra.Command, path string, asJSON bool, o variants.ImportOp
 		return err
 	}
 	return printImported(cmd, s, release, imported, asJSON)
+}
+
+// handOver gives what root made to the owner of the site's data, as whom the
+// daemon runs: it could not read it otherwise.
+func handOver(path, dataDir string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(dataDir)
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	return os.Lchown(path, int(owner.Uid), int(owner.Gid))
 }
 
 func printImported(cmd *cobra.Command, s site, release store.Release, imported variants.Imported, asJSON bool) error {
