@@ -45,6 +45,10 @@ type IssuerPolicy struct {
 	// ClientIDs are this site's own OIDC client ids at the issuer. They are
 	// announced to peers and bind a passport's aud to this site.
 	ClientIDs []string
+	// PeerClientIDs are the peers' client ids at the issuer, as their operators
+	// told this one. A peer that is named here has these and no others, whatever
+	// it announces, and nobody else can claim them.
+	PeerClientIDs map[SiteName][]string
 	// AcceptUnboundFrom lists the sites from which a forwarded passport
 	// without aud is taken all the same (binding ladder, L1).
 	AcceptUnboundFrom []SiteName

@@ -146,14 +146,20 @@ func (c *Config) checkWitnesses(n *notes, at string, i *Issuer) {
 // checkBinding is about whom a passport was made for (binding ladder,
 // trust-protocol.md, section 11).
 func (c *Config) checkBinding(n *notes, at string, i *Issuer) {
-	seen := map[string]int{}
-	for j, id := range i.ClientIDs {
-		key := item(at+".client_ids", j)
-		if id == "" || len(id) > maxURLClaim {
-			n.problem(key, "copy the client id from the registration at the issuer", "%.80q is not a client id", id)
+	seen := map[string]int{} // one id belongs to one site
+	checkClientIDs(n, seen, at+".client_ids", i.ClientIDs)
+	sites := map[trust.SiteName]int{}
+	for j, peer := range i.PeerClientIDs {
+		key := item(at+".peer_client_ids", j)
+		if !c.hasPeer(peer.Site) {
+			n.problem(key+".site", c.peerHint(peer.Site), "%.80q is not one of federation.peers", string(peer.Site))
 			continue
 		}
-		once(n, seen, at+".client_ids", key, id, j)
+		once(n, sites, at+".peer_client_ids", key+".site", peer.Site, j)
+		if len(peer.ClientIDs) == 0 {
+			n.problem(key+".client_ids", "write the ids that the peer's operator told you, or remove the entry", "is missing")
+		}
+		checkClientIDs(n, seen, key+".client_ids", peer.ClientIDs)
 	}
 	for j, site := range i.AcceptUnboundFrom {
 		key := item(at+".accept_unbound_from", j)
@@ -167,6 +173,17 @@ func (c *Config) checkBinding(n *notes, at string, i *Issuer) {
 	if i.RequireAud && len(i.ClientIDs) == 0 && c.API.ExternalURL == "" {
 		n.warn(at+".require_aud", "name this site's client_ids at the issuer, or api.external_url",
 			"every passport that is shown here directly will be refused: there is no name that its aud could hold")
+	}
+}
+
+func checkClientIDs(n *notes, seen map[string]int, at string, ids []string) {
+	for j, id := range ids {
+		key := item(at, j)
+		if id == "" || len(id) > maxURLClaim {
+			n.problem(key, "copy the client id from the registration at the issuer", "%.80q is not a client id", id)
+			continue
+		}
+		once(n, seen, at, key, id, j)
 	}
 }
 

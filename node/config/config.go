@@ -93,6 +93,7 @@ type Issuer struct {
 	Witnesses             []trust.SiteName `yaml:"witnesses"`
 	K                     int              `yaml:"k"`
 	ClientIDs             []string         `yaml:"client_ids"`
+	PeerClientIDs         []PeerClientIDs  `yaml:"peer_client_ids"`
 	AcceptUnboundFrom     []trust.SiteName `yaml:"accept_unbound_from"`
 	RequireAud            bool             `yaml:"require_aud"`
 	JWKSFile              string           `yaml:"jwks_file"`
@@ -107,6 +108,12 @@ type Issuer struct {
 	MaxStale              time.Duration    `yaml:"max_stale"`
 
 	jwks, ca []byte // the files, as they were when the configuration was loaded
+}
+
+// PeerClientIDs are one peer's client ids at an issuer, as its operator told us.
+type PeerClientIDs struct {
+	Site      trust.SiteName `yaml:"site"`
+	ClientIDs []string       `yaml:"client_ids"`
 }
 
 // Dataset is one dataset and who may ask about it.

@@ -101,6 +101,9 @@ var oneProblem = []struct{ name, text, key, words string }{
 	{"max_stale", start + "issuers: [{issuer: 'https://a.org', kinds: [login], mode: direct, max_stale: 73h}]", "issuers[0].max_stale", "72h"},
 	{"client id twice", start + "issuers: [{issuer: 'https://a.org', kinds: [login], mode: direct, client_ids: [a, a]}]", "issuers[0].client_ids[1]", "once"},
 	{"client id empty", start + "issuers: [{issuer: 'https://a.org', kinds: [login], mode: direct, client_ids: ['']}]", "issuers[0].client_ids[0]", "client id"},
+	{"client ids of nobody", start + "issuers: [{issuer: 'https://a.org', kinds: [login], mode: direct, peer_client_ids: [{site: chus, client_ids: [c]}]}]", "issuers[0].peer_client_ids[0].site", "federation.peers"},
+	{"no client ids of a peer", start + peers + "issuers: [{issuer: 'https://a.org', kinds: [login], mode: direct, peer_client_ids: [{site: chus}]}]", "issuers[0].peer_client_ids[0].client_ids", "is missing"},
+	{"a peer's client id is ours", start + peers + "issuers: [{issuer: 'https://a.org', kinds: [login], mode: direct, client_ids: [c], peer_client_ids: [{site: chus, client_ids: [c]}]}]", "issuers[0].peer_client_ids[0].client_ids[0]", "c"},
 	{"unbound from nobody", start + "issuers: [{issuer: 'https://a.org', kinds: [login], mode: direct, accept_unbound_from: [chus]}]", "issuers[0].accept_unbound_from[0]", "federation.peers"},
 	{"visas without types", start + "issuers: [{issuer: 'https://a.org', kinds: [visa], mode: direct, sources: ['https://a.org']}]", "issuers[0].visa_types", "ControlledAccessGrants"},
 	{"visas without sources", start + "issuers: [{issuer: 'https://a.org', kinds: [visa], mode: direct, visa_types: [ResearcherStatus]}]", "issuers[0].sources", "dac.example.org"},
@@ -322,6 +325,7 @@ func TestReloadNamesWhatNeedsARestart(t *testing.T) {
 		next := *old
 		next.Issuers, next.DatasetList = slices.Clone(old.Issuers), slices.Clone(old.DatasetList)
 		next.Federation.PeerList = slices.Clone(old.Federation.PeerList)
+		next.Issuers[0].PeerClientIDs = slices.Clone(old.Issuers[0].PeerClientIDs)
 		change(reflect.ValueOf(&next).Elem(), strings.ReplaceAll(key, "[]", ""))
 		named := Changes(old, &next)
 		if want := strings.ReplaceAll(key, "[]", "[0]"); !slices.Equal(named, []string{want}) {

@@ -31,6 +31,12 @@ func (c *Config) IssuerPolicies() []trust.IssuerPolicy {
 			WaiveKeyUse:         i.WaiveKeyUse,
 			MaxStale:            i.MaxStale,
 		}
+		for _, peer := range i.PeerClientIDs {
+			if p.PeerClientIDs == nil {
+				p.PeerClientIDs = map[trust.SiteName][]string{}
+			}
+			p.PeerClientIDs[peer.Site] = slices.Clone(peer.ClientIDs)
+		}
 		if i.usesWitnesses() {
 			p.Witnesses, p.K = slices.Clone(i.Witnesses), i.K
 		}
