@@ -3,7 +3,6 @@ package issuers
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -90,104 +89,6 @@ func TestHeadFitsOneMessage(t *testing.T) {
 		Count: MaxRecords + 1, Issued: 1 << 33, Expires: 1<<33 + int64(maxLife/time.Second)}
 	if n := len(s.seal(typHead, h)); n > MaxHeadBytes {
 		t.Errorf("a head takes %d bytes; gossip carries %d", n, MaxHeadBytes)
-	}
-}
-
-// Atomicity, Authorship, TimeBounds: each way in which a bundle can be wrong is
-// refused by itself.
-func TestBundleRefusals(t *testing.T) {
-	a, b := newSigner("a"), newSigner("b")
-	obs := a.obs(testIssuer, noon, "k")
-	other := a.obs("https://other", noon, "l")
-	bentSite := func(bend func(*siteRecord)) wireBundle {
-		r := a.siteRecord(1, 0, nil)
-		bend(&r)
-		return a.bundleWith(r, 1, trust.Digest{}, nil, obs)
-	}
-	bentObs := func(bend func(*obsRecord)) wireBundle {
-		r := obsRecord{a.net(), testIssuer, "", trust.Digest{}, []string{print("k")}, noon.Unix()}
-		bend(&r)
-		return a.bundle(1, 0, 1, trust.Digest{}, nil, a.seal(typObs, r))
-	}
-	two := []string{print("k"), print("l")}
-	slices.Sort(two)
-	foreign := a
-	foreign.network = "another network"
-	var many []string
-	for i := range MaxRecords + 1 {
-		many = append(many, a.obs(fmt.Sprint("https://", i), noon, "k"))
-	}
-	for name, w := range map[string]wireBundle{
-		"a record is missing": func() wireBundle {
-			w := a.bundle(1, 0, 1, trust.Digest{}, nil, obs, other)
-			w.Records = w.Records[:1]
-			return w
-		}(),
-		"a record too many": func() wireBundle {
-			w := a.bundle(1, 0, 1, trust.Digest{}, nil, obs)
-			w.Records = append(w.Records, other)
-			return w
-		}(),
-		"a record exchanged": func() wireBundle {
-			w := a.bundle(1, 0, 1, trust.Digest{}, nil, obs)
-			w.Records = []string{other}
-			return w
-		}(),
-		"a record twice": a.bundle(1, 0, 1, trust.Digest{}, nil, obs, obs),
-		"another site record": func() wireBundle {
-			w := a.bundle(1, 0, 1, trust.Digest{}, nil, obs)
-			w.Site = a.bundle(1, 1, 1, trust.Digest{}, nil).Site
-			return w
-		}(),
-		"n is wrong":               a.bundle(1, 0, 1, trust.Digest{}, func(h *Head) { h.Count++ }, obs),
-		"n is zero":                a.bundle(1, 0, 1, trust.Digest{}, func(h *Head) { h.Count = 0 }, obs),
-		"an author's quota":        a.bundle(1, 0, 1, trust.Digest{}, nil, many...),
-		"a record of another site": a.bundle(1, 0, 1, trust.Digest{}, nil, b.obs(testIssuer, noon, "k")),
-		"the head of another site": func() wireBundle {
-			w := a.bundle(1, 0, 1, trust.Digest{}, nil, obs)
-			w.Head = b.bundle(1, 0, 1, trust.Digest{}, nil).Head
-			return w
-		}(),
-		"all of another site":         func() wireBundle { w := b.bundle(1, 0, 1, trust.Digest{}, nil); w.Name = "a"; return w }(),
-		"a head as a record":          a.bundle(1, 0, 1, trust.Digest{}, nil, string(a.head(1, 0, 1, trust.Digest{}, "").envelope)),
-		"another network":             foreign.bundle(1, 0, 1, trust.Digest{}, nil),
-		"the head of another network": a.bundle(1, 0, 1, trust.Digest{}, func(h *Head) { h.Net = foreign.net() }, obs),
-		"epoch of head and site":      a.bundle(1, 0, 1, trust.Digest{}, func(h *Head) { h.Epoch = 2 }, obs),
-		"update of head and site":     a.bundle(1, 0, 1, trust.Digest{}, func(h *Head) { h.Update = 2 }, obs),
-		"version zero":                a.bundle(1, 0, 0, trust.Digest{}, nil, obs),
-		"a negative version":          a.bundle(1, 0, -1, trust.Digest{}, nil, obs),
-		"a version beyond all bounds": a.bundle(1, 0, maxCounter+1, trust.Digest{}, nil, obs),
-		"a head that lives too long":  a.bundle(1, 0, 1, trust.Digest{}, func(h *Head) { h.Expires = h.Issued + int64(maxLife/time.Second) + 1 }, obs),
-		"a head that never lived":     a.bundle(1, 0, 1, trust.Digest{}, func(h *Head) { h.Expires = h.Issued }, obs),
-		"a lifetime that overflows":   a.bundle(1, 0, 1, trust.Digest{}, func(h *Head) { h.Issued, h.Expires = -1<<62, 1<<62 }, obs),
-		"the site's network":          bentSite(func(r *siteRecord) { r.Net = foreign.net() }),
-		"the site's name":             bentSite(func(r *siteRecord) { r.Site = "b" }),
-		"the site's node":             bentSite(func(r *siteRecord) { r.Node = b.node }),
-		"the site's key":              bentSite(func(r *siteRecord) { r.Key = encodeKey(b.public()) }),
-		"a site that lives too long":  bentSite(func(r *siteRecord) { r.Expires = r.Issued + int64(maxSiteLife/time.Second) + 1 }),
-		"an empty client id":          bentSite(func(r *siteRecord) { r.ClientIDs = map[string][]string{testIssuer: {""}} }),
-		"too many client ids": bentSite(func(r *siteRecord) {
-			r.ClientIDs = map[string][]string{testIssuer: slices.Repeat([]string{"x"}, maxClientIDs+1)}
-		}),
-		"observation without issuer": bentObs(func(r *obsRecord) { r.Issuer = "" }),
-		"observation without keys":   bentObs(func(r *obsRecord) { r.Keys = nil }),
-		"thumbprints not sorted":     bentObs(func(r *obsRecord) { r.Keys = []string{two[1], two[0]} }),
-		"a thumbprint twice":         bentObs(func(r *obsRecord) { r.Keys = []string{two[0], two[0]} }),
-		"not a thumbprint":           bentObs(func(r *obsRecord) { r.Keys = []string{"k"} }),
-		"observed after the head":    bentObs(func(r *obsRecord) { r.At += 3600 }),
-		"observed in no year":        bentObs(func(r *obsRecord) { r.At = 1 << 60 }),
-		"observation elsewhere":      bentObs(func(r *obsRecord) { r.Net = b.net() }),
-		"a record beyond its size":   bentObs(func(r *obsRecord) { r.JWKSURI = strings.Repeat("x", MaxRecordBytes) }),
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got, _, err := w.verify(a.pin, nil); !errors.Is(err, ErrRecord) {
-				t.Errorf("error %v, bundle %+v", err, got)
-			}
-		})
-	}
-	good, key, err := a.bundle(1, 0, 1, trust.Digest{}, nil, other, obs).verify(a.pin, nil)
-	if err != nil || len(good.observations) != 2 || !key.Equal(a.public()) {
-		t.Errorf("a good bundle: %v", err)
 	}
 }
 

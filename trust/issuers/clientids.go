@@ -19,7 +19,7 @@ func bind(s *state, self trust.SiteName) (map[string]map[trust.SiteName][]string
 	var alarms []Alarm
 	for issuer, p := range s.policies {
 		claims := map[string][]trust.SiteName{}
-		for _, id := range p.ClientIDs {
+		for _, id := range slices.Compact(slices.Sorted(slices.Values(p.ClientIDs))) {
 			claims[id] = append(claims[id], self)
 		}
 		for _, site := range slices.Sorted(maps.Keys(s.peers)) {

@@ -1,10 +1,13 @@
 package issuers
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/candignode/candignode/trust"
 )
@@ -65,4 +68,119 @@ func (a *author) last() trust.Digest {
 		return trust.Digest{}
 	}
 	return a.bundle.head.hash
+}
+
+// A client id binds a peer exactly if that peer alone claims it, whatever the others
+// claim and in whatever order they are known; this site's own are never taken from it.
+func TestClientIDsAgainstTheModel(t *testing.T) {
+	ids := []string{"x", "y", "z"}
+	peers := []trust.SiteName{"p", "q", "r"}
+	rapid.Check(t, func(rt *rapid.T) {
+		draw := func(label string) []string { return rapid.SliceOfN(rapid.SampledFrom(ids), 0, 4).Draw(rt, label) }
+		s := &state{policies: map[string]trust.IssuerPolicy{testIssuer: {Issuer: testIssuer, ClientIDs: draw("own")}},
+			peers: map[trust.SiteName]trust.NodeID{}, authors: map[trust.SiteName]*author{}}
+		claims := map[trust.SiteName][]string{"a": s.policies[testIssuer].ClientIDs}
+		for _, name := range peers {
+			claims[name] = draw(string(name))
+			s.peers[name] = "node " + trust.NodeID(name)
+			s.authors[name] = &author{pin: pin{testNetwork, name, s.peers[name]},
+				bundle: &bundle{site: siteRecord{ClientIDs: map[string][]string{testIssuer: claims[name], "https://other": ids}}}}
+			if rapid.IntRange(0, 4).Draw(rt, "forked") == 0 {
+				s.authors[name].bundle, claims[name] = nil, nil
+			}
+		}
+		bound, alarms := bind(s, "a")
+		contested := 0
+		for _, id := range ids {
+			var claimants []trust.SiteName
+			for _, name := range append([]trust.SiteName{"a"}, peers...) {
+				if slices.Contains(claims[name], id) {
+					claimants = append(claimants, name)
+				}
+			}
+			for _, name := range peers {
+				want := slices.Equal(claimants, []trust.SiteName{name})
+				if got := slices.Contains(bound[testIssuer][name], id); got != want {
+					rt.Fatalf("%s binds %s: %v; claimed by %v", id, name, got, claimants)
+				}
+			}
+			if len(claimants) > 1 {
+				contested++
+			}
+		}
+		if !slices.Equal(bound[testIssuer]["a"], claims["a"]) || len(bound) != 1 {
+			rt.Fatalf("own %v, bound %v", claims["a"], bound)
+		}
+		if len(alarms) != contested {
+			rt.Fatalf("%d alarms for %d contested ids", len(alarms), contested)
+		}
+	})
+}
+
+// A site record that has expired binds nothing, though the site still speaks; and an
+// alarm about a contested id ends when one of the two gives it up.
+func TestClientIDsEnd(t *testing.T) {
+	now := noon
+	d, p, _ := lone(t, trust.IssuerPolicy{Issuer: testIssuer, Mode: trust.ModeDirect})
+	d.now = func() time.Time { return now }
+	q := newSigner("q")
+	announce := func(s signer, ver int64, ids ...string) {
+		t.Helper()
+		r := s.siteRecord(1, ver, map[string][]string{testIssuer: ids})
+		r.Expires = noon.Add(time.Hour).Unix()
+		if _, err := d.accept(t.Context(), s.bundleWith(r, ver, d.state.Load().author(s.site).last(), nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	announce(p, 1, "x")
+	announce(q, 1, "x", "y")
+	if _, ok := d.alarm(AlarmClientID, testIssuer, ""); !ok || d.ClientIDs(testIssuer, "p") != nil || !slices.Equal(d.ClientIDs(testIssuer, "q"), []string{"y"}) {
+		t.Errorf("p %v, q %v, alarms %+v", d.ClientIDs(testIssuer, "p"), d.ClientIDs(testIssuer, "q"), d.Alarms())
+	}
+	announce(q, 2, "y")
+	if _, ok := d.alarm(AlarmClientID, testIssuer, ""); ok || !slices.Equal(d.ClientIDs(testIssuer, "p"), []string{"x"}) {
+		t.Errorf("p %v, alarms %+v", d.ClientIDs(testIssuer, "p"), d.Alarms())
+	}
+	now = noon.Add(time.Hour - time.Second)
+	if got := d.ClientIDs(testIssuer, "p"); len(got) != 1 {
+		t.Errorf("a second before its record expires p has %v", got)
+	}
+	now = noon.Add(time.Hour)
+	if got := d.ClientIDs(testIssuer, "p"); got != nil {
+		t.Errorf("p has %v by a record that expired", got)
+	}
+}
+
+// This site's own client ids must fit what its peers take, or its operator hears it
+// before anything is changed.
+func TestTooManyClientIDs(t *testing.T) {
+	d, _, _ := lone(t)
+	many := func(n, length int) (ids []string) {
+		for i := range n {
+			ids = append(ids, fmt.Sprintf("%0*d", length, i))
+		}
+		return ids
+	}
+	for name, test := range map[string]struct {
+		issuers, ids, length int
+		ok                   bool
+	}{
+		"as many as may be": {1, maxClientIDs, 100, true}, "one more": {1, maxClientIDs + 1, 100, false},
+		"as long as may be": {1, 1, maxClientIDBytes, true}, "one byte longer": {1, 1, maxClientIDBytes + 1, false},
+		"a record that is too large": {3, maxClientIDs, 100, false},
+	} {
+		var policies []trust.IssuerPolicy
+		for i := range test.issuers {
+			policies = append(policies, trust.IssuerPolicy{Issuer: fmt.Sprint(testIssuer, i), Mode: trust.ModeDirect, ClientIDs: many(test.ids, test.length)})
+		}
+		err := d.Reconfigure(policies, nil)
+		if (err == nil) != test.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil {
+			if _, err := d.publish(t.Context(), true); err != nil {
+				t.Errorf("%s: taken, and then not published: %v", name, err)
+			}
+		}
+	}
 }
