@@ -120,14 +120,23 @@ func (n *Node) status() admin.Status {
 // ErrNotReady is what /readyz says before Run serves and while it drains.
 var ErrNotReady = errors.New("starting or stopping")
 
-// Ready is nil while the node can answer: it depends on nothing that a peer
-// or an issuer could take away.
-func (n *Node) Ready() error {
+// Serving is nil between start and stop.
+func (n *Node) Serving() error {
 	if !n.ready.Load() {
 		return ErrNotReady
 	}
-	_, err := n.store.AuditHead()
-	return err
+	return nil
+}
+
+// Ready is nil while the node can answer questions, which it can while it can
+// record them. It depends on nothing that a peer or an issuer could take away.
+func (n *Node) Ready() error {
+	if err := n.Serving(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
+	defer cancel()
+	return n.store.Writable(ctx)
 }
 
 func (n *Node) about() beacon.About {

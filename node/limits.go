@@ -8,6 +8,8 @@ const (
 	// longer than the default question deadline (10 s), so that an orderly stop
 	// loses no answer, and shorter than systemd's patience (90 s).
 	drainTime = 15 * time.Second
+	// readyTimeout bounds how long /readyz waits for a disk that failed before.
+	readyTimeout = 2 * time.Second
 	// headerTimeout cuts clients that send their headers slowly.
 	headerTimeout = 5 * time.Second
 	// bodyTimeout cuts clients that send their body slowly; a passport of the

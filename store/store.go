@@ -17,6 +17,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -85,9 +86,10 @@ type Store struct {
 	closed  sync.Once
 	err     error // of closing the file; read after stopped
 
-	head   atomic.Pointer[audit.Head]
-	grants sync.Map // trust.Identity -> []access.Grant, never changed in place
-	broken error    // the writer's own: why no more is written until a restart
+	head    atomic.Pointer[audit.Head]
+	grants  sync.Map    // trust.Identity -> []access.Grant, never changed in place
+	broken  error       // the writer's own: why no more is written until a restart
+	failing atomic.Bool // the newest write failed
 }
 
 // Open opens or makes the state file at path. It wraps ErrLocked, ErrNewerSchema,
@@ -154,13 +156,16 @@ func openFile(path string, o Options) (*bbolt.DB, error) {
 	return db, nil
 }
 
-// openBolt turns bbolt's assertions about damaged pages into errors.
+// damaged turns bbolt's assertions about damaged pages into an error. bbolt rolls
+// the transaction back on the way.
+func damaged(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%w: damaged: %v", ErrForeign, p)
+	}
+}
+
 func openBolt(path string, readOnly bool) (db *bbolt.DB, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			db, err = nil, fmt.Errorf("damaged: %v", p)
-		}
-	}()
+	defer damaged(&err)
 	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:  lockTimeout,
 		ReadOnly: readOnly,
@@ -187,11 +192,7 @@ func syncDir(dir string) error {
 
 // start checks what the file is and reads what is kept in memory.
 func (s *Store) start(o Options) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: damaged: %v", ErrForeign, p)
-		}
-	}()
+	defer damaged(&err)
 	if err := s.migrate(o.Now); err != nil {
 		return err
 	}
@@ -220,12 +221,22 @@ func (s *Store) reload() error {
 }
 
 // view runs a short read; f calls no code from outside.
-func (s *Store) view(f func(*bbolt.Tx) error) error {
-	err := s.db.View(f)
+func (s *Store) view(f func(*bbolt.Tx) error) (err error) {
+	defer damaged(&err)
+	err = s.db.View(f)
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return ErrClosed
 	}
 	return err
+}
+
+// Writable tells whether a record could be made durable now. While writes succeed
+// it costs nothing; after one failed it tries another, which changes nothing.
+func (s *Store) Writable(ctx context.Context) error {
+	if !s.failing.Load() {
+		return nil
+	}
+	return s.do(ctx, func(*change) error { return nil })
 }
 
 // Close writes what was handed in before, and closes the file. It may be called

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -183,5 +185,38 @@ func TestVerifyFindsARewrittenPast(t *testing.T) {
 	}
 	if _, err := verify(t, forged, noted); !errors.Is(err, audit.ErrBroken) {
 		t.Errorf("not found: %v", err)
+	}
+}
+
+// A file damaged in the middle is an error that says so, never a panic: neither
+// for who reads it nor for who writes on.
+func TestDamagedPagesAreErrors(t *testing.T) {
+	for seed := range uint64(40) {
+		path := filepath.Join(t.TempDir(), "state.db")
+		logOf(t, path, 400)
+		file, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		random := rand.New(rand.NewPCG(seed, 1))
+		junk := make([]byte, 6000)
+		for i := range junk {
+			junk[i] = byte(random.Uint32())
+		}
+		const firstPages = 4 * 4096 // meta pages and roots stay, or it would not open
+		if _, err := file.WriteAt(junk, firstPages+random.Int64N(40_000)); err != nil {
+			t.Fatal(err)
+		}
+		file.Close()
+		s, err := Open(path, Options{})
+		if err != nil {
+			continue // refused at the door
+		}
+		_, verified := s.VerifyAudit(t.Context())
+		_ = s.Record(t.Context(), note("one more"))
+		if verified != nil && !errors.Is(verified, ErrForeign) && !errors.Is(verified, audit.ErrBroken) {
+			t.Errorf("seed %d: %v", seed, verified)
+		}
+		s.Close()
 	}
 }

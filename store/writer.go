@@ -147,7 +147,7 @@ func (s *Store) commit(batch []*operation) {
 		c := &change{}
 		failed := -1
 		before := s.transaction()
-		err := s.update(s.db, func(tx *bbolt.Tx) error {
+		err := s.guarded(func(tx *bbolt.Tx) error {
 			if err := c.begin(tx); err != nil {
 				return err
 			}
@@ -161,6 +161,7 @@ func (s *Store) commit(batch []*operation) {
 		})
 		switch {
 		case err == nil:
+			s.failing.Store(false)
 			s.head.Store(&c.head)
 			for _, f := range c.after {
 				f()
@@ -171,11 +172,17 @@ func (s *Store) commit(batch []*operation) {
 			batch[failed].done <- err
 			batch = append(batch[:failed:failed], batch[failed+1:]...)
 		default:
+			s.failing.Store(true)
 			s.refused(err, before)
 			answer(batch, fmt.Errorf("%w: %w", ErrUnavailable, err))
 			return
 		}
 	}
+}
+
+func (s *Store) guarded(f func(*bbolt.Tx) error) (err error) {
+	defer damaged(&err)
+	return s.update(s.db, f)
 }
 
 func answer(batch []*operation, err error) {

@@ -315,3 +315,28 @@ func TestWhatIsTooLargeIsRefusedBeforeTheQueue(t *testing.T) {
 		t.Error("the disk was asked")
 	}
 }
+
+// Readiness follows the disk: after a write failed, a write that changes nothing
+// finds out whether the disk takes records again.
+func TestWritableFollowsTheDisk(t *testing.T) {
+	g := newGate()
+	s := open(t, statePath(t), Options{update: g.update})
+	if err := s.Writable(t.Context()); err != nil || g.commits.Load() > 2 {
+		t.Fatalf("a disk that never failed: %v, after %d commits", err, g.commits.Load())
+	}
+	full := error(syscall.ENOSPC)
+	g.fail.Store(&full)
+	if err := s.Record(t.Context(), note("lost")); !errors.Is(err, ErrUnavailable) {
+		t.Fatal(err)
+	}
+	if err := s.Writable(t.Context()); !errors.Is(err, ErrUnavailable) {
+		t.Fatalf("a full disk is called writable: %v", err)
+	}
+	g.fail.Store(nil)
+	if err := s.Writable(t.Context()); err != nil {
+		t.Fatalf("there is room again: %v", err)
+	}
+	if got := outcomes(t, s); len(got) != 0 {
+		t.Errorf("trying left entries behind: %v", got)
+	}
+}

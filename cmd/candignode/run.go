@@ -124,7 +124,7 @@ func tellSystemd(ctx context.Context, n *node.Node, log *slog.Logger) {
 			daemon.SdNotify(false, daemon.SdNotifyStopping)
 			return
 		case <-feed.C:
-			if err := n.Ready(); err != nil {
+			if err := n.Serving(); err != nil {
 				log.Error("not feeding the watchdog", "error", err)
 				continue
 			}

@@ -107,7 +107,7 @@ func simulateMintCommand() *cobra.Command {
 }
 
 func simulateKeysCommand(what string) *cobra.Command {
-	cmd := &cobra.Command{Use: what + " --dir DIR", Short: "Change the keys of a pretend issuer: " + what, Args: noArgs}
+	cmd := &cobra.Command{Use: what + " --dir DIR", Short: map[string]string{"rotate": "Give a pretend issuer a new signing key", "withdraw": "Take a pretend issuer's newest key out of its key set"}[what], Args: noArgs}
 	open := issuerFlags(cmd)
 	name := cmd.Flags().String("issuer", simulate.Broker, "which of the issuers")
 	cmd.RunE = func(*cobra.Command, []string) error {
