@@ -17,6 +17,8 @@ import (
 // not a peer is passed over.
 func (d *Desk) accept(ctx context.Context, w wireBundle) (bool, error) {
 	s := d.state.Load()
+	// This site's own word comes back from peers: that is how a node that was restored
+	// from an old backup hears what it has forgotten.
 	if w.Name == d.site {
 		b, _, err := w.verify(pin{d.network, d.site, d.node}, nil)
 		if err != nil {
@@ -28,6 +30,8 @@ func (d *Desk) accept(ctx context.Context, w wireBundle) (bool, error) {
 	if !ok {
 		return false, nil
 	}
+	// The commonest case, an answer that brings what is held already, must cost no
+	// signature check.
 	held := s.author(w.Name)
 	if held != nil && held.bundle != nil && string(held.bundle.head.envelope) == w.Head {
 		return false, nil
@@ -36,6 +40,8 @@ func (d *Desk) accept(ctx context.Context, w wireBundle) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	// Times are checked against this node's clock and not against the evaluation floor:
+	// the floor is made of other sites' clocks, and must not decide whose clock is right.
 	if err := b.timely(d.now()); err != nil {
 		d.clock.suspect(w.Name, b.head.issued(), d.now())
 		return false, err
@@ -43,7 +49,9 @@ func (d *Desk) accept(ctx context.Context, w wireBundle) (bool, error) {
 	return d.merge(ctx, p, key, b.head, func(a *author) *author { return a.withBundle(p, key, b) })
 }
 
-// acceptFork takes in a proof that a peer brought.
+// acceptFork takes in a proof that a peer brought. Both heads are verified by the key
+// that comes with them: jose.Open checks that it hashes to the pinned NodeID, so a proof
+// needs no site record to be believed.
 func (d *Desk) acceptFork(ctx context.Context, w wireFork) (bool, error) {
 	s := d.state.Load()
 	key, err := base64.RawURLEncoding.Strict().DecodeString(w.Key)
@@ -55,6 +63,7 @@ func (d *Desk) acceptFork(ctx context.Context, w wireFork) (bool, error) {
 		if err != nil {
 			return false, err
 		}
+		// The higher of the two says how far versions went that peers may have seen.
 		h := f.a
 		if h.Version < f.b.Version {
 			h = f.b
@@ -159,9 +168,12 @@ func (d *Desk) hear(ctx context.Context, envelope []byte) error {
 	head := seal(h, envelope)
 	switch held.news(head) {
 	case newer:
+		// The rate is only looked at: it is spent when the records are taken, else an
+		// author that nobody can reach would use it up by being heard of.
 		if d.mayTake(site) {
 			d.errands.add(errand{author: site, wanted: h})
 		}
+	// Only the head is needed here, and it is verified: nothing has to be pulled.
 	case older, forking:
 		_, err = d.merge(ctx, p, held.key, head, func(a *author) *author {
 			if a == nil {

@@ -38,7 +38,9 @@ const (
 	AlarmLostEvidence = "lost_evidence" // something in the store could not be read
 )
 
-// findAlarms looks for what is wrong in the settled beliefs.
+// findAlarms looks for what is wrong in the settled beliefs. Alarms are found anew at
+// each step and never remembered, so none can outlive its cause; only the time from which
+// one stands is carried over. Their order is that of names, so that two lists compare.
 func (d *draft) findAlarms(self trust.SiteName, shared map[string][]string) []Alarm {
 	var alarms []Alarm
 	for _, issuer := range slices.Sorted(maps.Keys(d.policies)) {
@@ -74,16 +76,20 @@ func (d *draft) findAlarms(self trust.SiteName, shared map[string][]string) []Al
 	return alarms
 }
 
+// issuerAlarms looks at one issuer. Words of the issuer, of servers between and of keys
+// are quoted and cut: a person reads them in a terminal.
 func (d *draft) issuerAlarms(self trust.SiteName, issuer string) []Alarm {
 	var alarms []Alarm
 	add := func(code, format string, args ...any) {
 		alarms = append(alarms, Alarm{Code: code, Issuer: issuer, Message: bounded(fmt.Sprintf(format, args...))})
 	}
 	p, b, f := d.policies[issuer], d.beliefs[issuer], d.fetches[issuer]
+	// Nothing is believed, so what is wrong with the evidence would only hide why.
 	if b.Problem != "" {
 		add(AlarmMode, "%s", b.Problem)
 		return alarms
 	}
+	// The operator's own keys: what an issuer or a peer shows has no bearing on them.
 	if p.Mode == trust.ModeManual {
 		return alarms
 	}
@@ -98,6 +104,8 @@ func (d *draft) issuerAlarms(self trust.SiteName, issuer string) []Alarm {
 			add(AlarmBadKey, "key %.80q: %.300s", r.KeyID, r.Why)
 		}
 	}
+	// A key that only witnesses see is no alarm: they polled first, or it is theirs to
+	// worry about. A key that this node itself was shown and they were not may be forged.
 	votes := map[string]int{}
 	for _, k := range b.Keys {
 		for _, s := range k.SeenBy {
@@ -147,6 +155,8 @@ func (d *draft) witnessSets(self trust.SiteName, p trust.IssuerPolicy) []string 
 
 // since keeps the time from which an alarm stands.
 func since(old, found []Alarm, now time.Time) []Alarm {
+	// Several alarms of one code and issuer, for several keys, are taken for one cause:
+	// the time is then that of the first, which is when somebody should have looked.
 	for i, a := range found {
 		found[i].Since = now.UTC().Truncate(time.Second)
 		for _, o := range old {

@@ -15,6 +15,8 @@ type signedHead struct {
 	hash     trust.Digest
 }
 
+// seal keeps a verified head with its bytes: they are what is hashed, stored and passed
+// on, for the same head encoded again would be another one.
 func seal(h Head, envelope []byte) signedHead {
 	return signedHead{h, envelope, trust.DigestOf(envelope)}
 }
@@ -39,6 +41,8 @@ func conflict(a, b signedHead) bool {
 	if a.Epoch != b.Epoch || a.hash == b.hash {
 		return false
 	}
+	// Symmetric by putting the lower version first: of two heads it must not matter which
+	// one this node heard of first, or sites would disagree about who forked.
 	if b.Version < a.Version {
 		a, b = b, a
 	}
@@ -52,6 +56,7 @@ type forkProof struct {
 	a, b signedHead
 }
 
+// epoch is 0, below every epoch there is, if there is no proof.
 func (f *forkProof) epoch() int64 {
 	if f == nil {
 		return 0
@@ -133,6 +138,8 @@ func (a *author) withHead(h signedHead) *author {
 	next := *a
 	switch a.news(h) {
 	case forking:
+		// Any one pair proves it. What the author said is dropped with the heads: a liar's
+		// records must not come back when memory is read from the store.
 		i := slices.IndexFunc(a.history, func(o signedHead) bool { return conflict(o, h) })
 		next.fork = &forkProof{a.history[i], h}
 		next.bundle, next.history = nil, nil
@@ -153,6 +160,7 @@ func (a *author) withBundle(p pin, key ed25519.PublicKey, b *bundle) *author {
 		return a.withHead(b.head)
 	}
 	next := &author{pin: p, key: key, bundle: b}
+	// Heads of an epoch that was left behind prove nothing any more.
 	if a != nil && a.bundle != nil && a.bundle.head.Epoch == b.head.Epoch {
 		next.history = a.history
 	}
@@ -189,6 +197,7 @@ func (a *author) place() place {
 	return place{Epoch: h.Epoch, Update: h.Update, Version: h.Version, Hash: h.hash.Short()}
 }
 
+// String is for logs, which name places and not bytes.
 func (a *author) String() string {
 	p := a.place()
 	return fmt.Sprintf("%s (%d,%d,%d)", a.site, p.Epoch, p.Update, p.Version)

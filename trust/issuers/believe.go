@@ -42,6 +42,8 @@ func Believe(p trust.IssuerPolicy, ev Evidence, now time.Time) Belief {
 	for _, k := range ev.Own.Keys {
 		own[k.Thumbprint] = append(own[k.Thumbprint], k)
 	}
+	// Keys that only witnesses know are judged as well, though never believed: people ask
+	// why a key is not taken, and that it was seen elsewhere is half of the answer.
 	prints := slices.AppendSeq(slices.Collect(maps.Keys(own)), maps.Keys(votes))
 	slices.Sort(prints)
 	for _, print := range slices.Compact(prints) {
@@ -83,6 +85,8 @@ func (c court) judge(k trust.Key, fetched bool, votes []vote) KeyBelief {
 		kb.SeenBy = append(kb.SeenBy, v.Sighting)
 	}
 	switch {
+	// The order is that of how much an operator can do about it: a key that this node
+	// was not shown first, then its own clock and fetch, then what others say.
 	case !fetched:
 		kb.Why = "not in this node's own fetch of the issuer"
 	case c.fetchedAt.After(c.now.Add(skew)):
@@ -175,6 +179,8 @@ func staleAfter(p trust.IssuerPolicy) time.Duration {
 // counts until the operator takes it back.
 var pinnedUntil = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC) // a limit, never assigned
 
+// believePinned takes the operator's keys as they are: no quorum is asked for a word that
+// did not come from outside.
 func believePinned(pinned []trust.Key) []KeyBelief {
 	keys := make([]KeyBelief, 0, len(pinned))
 	for _, k := range pinned {
@@ -227,6 +233,8 @@ func quarantineShared(beliefs map[string]Belief, since func(issuer, thumbprint s
 	return holders
 }
 
+// siteList names witnesses in one order, so that a reason that did not change reads the
+// same.
 func siteList(votes []vote) string {
 	names := make([]string, len(votes))
 	for i, v := range votes {

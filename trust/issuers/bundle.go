@@ -24,6 +24,8 @@ type wireBundle struct {
 	Records []string       `json:"records"`
 }
 
+// size is at least what the bundle takes as JSON: envelopes need no escapes, and 128
+// covers the names of its members.
 func (w wireBundle) size() int {
 	n := len(w.Site) + len(w.Head) + 128
 	for _, r := range w.Records {
@@ -58,9 +60,13 @@ func (w wireBundle) verify(p pin, held map[trust.Digest]Observation) (*bundle, e
 		}
 		hashes = append(hashes, trust.DigestOf([]byte(r)))
 	}
+	// All or nothing: a relay that keeps one record back, or puts in one of another
+	// version, has another root.
 	if head.Count != len(hashes) || head.Root != rootOf(hashes) {
 		return nil, nil, refuse("the records of %s are not those that its head stands for", p.site)
 	}
+	// The root covers the site record, but an author could still sign a head of one epoch
+	// over a record of another, and the two orders would disagree.
 	if head.Epoch != site.Epoch || head.Update != site.Update {
 		return nil, nil, refuse("head and site record of %s are of different epochs", p.site)
 	}
@@ -78,6 +84,7 @@ func (w wireBundle) verify(p pin, held map[trust.Digest]Observation) (*bundle, e
 		if seen[o.Issuer] {
 			return nil, nil, refuse("%s has two observations of issuer %.200q", p.site, o.Issuer)
 		}
+		// Freshness counts from both times; a later observation would outlive its head.
 		if o.At.After(head.issued().Add(skew)) {
 			return nil, nil, refuse("%s claims an observation after its own head", p.site)
 		}

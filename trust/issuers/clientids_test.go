@@ -62,6 +62,46 @@ func TestClientIDs(t *testing.T) {
 	check("")
 }
 
+// What the operator wrote down holds against whatever peers announce: a liar can
+// neither take another's id nor put it in dispute, also where the owner is unknown or
+// silent.
+func TestWrittenClientIDsCannotBeClaimed(t *testing.T) {
+	d, p, _ := lone(t, trust.IssuerPolicy{Issuer: testIssuer, Mode: trust.ModeDirect, ClientIDs: []string{"mine"},
+		PeerClientIDs: map[trust.SiteName][]string{"p": {"p-node"}, "gone": {"gone-node"}}})
+	q := newSigner("q")
+	r := q.siteRecord(1, 1, map[string][]string{testIssuer: {"q-node", "p-node", "gone-node", "mine"}})
+	if _, err := d.accept(t.Context(), q.bundleWith(r, 1, trust.Digest{}, nil)); err != nil {
+		t.Fatal(err)
+	}
+	check := func(site trust.SiteName, want ...string) {
+		t.Helper()
+		if got := d.ClientIDs(testIssuer, site); !slices.Equal(got, want) {
+			t.Errorf("%q has %q, not %q", site, got, want)
+		}
+	}
+	check("p", "p-node") // although p has announced nothing
+	check("q", "q-node")
+	check("gone") // not a peer: it forwards nothing
+	check("", "mine")
+	void := 0
+	for _, a := range d.Alarms() {
+		if a.Code == AlarmClientID && strings.Contains(a.Message, "the claim is void") {
+			void++
+		}
+	}
+	if void != 2 {
+		t.Errorf("%d claims are called void: %+v", void, d.Alarms())
+	}
+	// What p itself announces beside it counts for nothing either.
+	r = p.siteRecord(1, 1, map[string][]string{testIssuer: {"more"}})
+	if _, err := d.accept(t.Context(), p.bundleWith(r, 1, trust.Digest{}, nil)); err != nil {
+		t.Fatal(err)
+	}
+	check("p", "p-node")
+	d.now = func() time.Time { return noon.Add(2 * MaxStale) }
+	check("p", "p-node")
+}
+
 // last gives the digest of the newest head held.
 func (a *author) last() trust.Digest {
 	if a == nil || a.bundle == nil {

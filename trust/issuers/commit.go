@@ -34,6 +34,8 @@ func (d *Desk) step(ctx context.Context, change func(*draft) error, withhold boo
 	if err := change(next); err != nil {
 		return err
 	}
+	// Settled before the write, so that one transaction holds the evidence and the audit
+	// records of what it changed.
 	next.settle(d.site)
 	if len(next.save) > 0 || len(next.records) > 0 {
 		// A write that has begun is finished: half of a caller's patience must not
@@ -58,6 +60,7 @@ func (d *Desk) withhold(old *state, next *draft) {
 		return
 	}
 	narrow := old.draft(next.now)
+	// Copied before it is added to: the state that is shown has the same maps.
 	for issuer, prints := range gone {
 		all := maps.Clone(narrow.withheld[issuer])
 		if all == nil {
@@ -72,6 +75,8 @@ func (d *Desk) withhold(old *state, next *draft) {
 	d.show(old, narrow)
 }
 
+// show makes a state the newest. Whoever waits on the one before is woken after the
+// swap, so it cannot read that one again and miss this.
 func (d *Desk) show(old *state, next *draft) {
 	d.state.Store(next.state)
 	close(old.replaced)

@@ -98,6 +98,7 @@ func New(o Options) (*Desk, error) {
 	if d.store == nil || d.fetcher == nil {
 		return nil, errors.New("the issuers desk needs a store and a fetcher")
 	}
+	// A site alone runs the same code: there are no branches for it elsewhere.
 	if d.mesh == nil {
 		d.mesh = alone{}
 	}
@@ -123,6 +124,7 @@ func New(o Options) (*Desk, error) {
 	next.withheld = map[string]map[string]bool{}
 	self := pin{d.network, d.site, d.node}
 	if err := d.store.LoadEvidence(func(key string, value []byte) error {
+		// A store may lend its bytes for the call only.
 		return next.load(key, bytes.Clone(value), self)
 	}); err != nil {
 		return nil, fmt.Errorf("issuers: %w", err)
@@ -138,6 +140,7 @@ func New(o Options) (*Desk, error) {
 	return d, nil
 }
 
+// checkIdentity refuses what would sign heads that no peer takes.
 func (d *Desk) checkIdentity() error {
 	public, ok := d.key.Public().(ed25519.PublicKey)
 	if len(d.key) != ed25519.PrivateKeySize || !ok {
@@ -188,7 +191,10 @@ func (d *Desk) configure(next *draft, policies []trust.IssuerPolicy, peers map[t
 		}
 	}
 	next.peers = maps.Clone(peers)
+	// Gossip names nodes and configuration names sites: a NodeID that stood for two sites
+	// would let one key vote twice.
 	next.sites = make(map[trust.NodeID]trust.SiteName, len(peers))
+	// A site that were its own peer would be its own witness.
 	for site, node := range peers {
 		if site == d.site || node == d.node {
 			return fmt.Errorf("peer %.70q is this site itself, by name or by NodeID", site)

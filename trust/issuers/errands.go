@@ -32,6 +32,8 @@ type errands struct {
 	wake    chan struct{}
 }
 
+// add replaces an errand that waits for the same, if this one wants more, so the queue is
+// never longer than there are peers and authors.
 func (q *errands) add(e errand) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -81,6 +83,8 @@ func (q *errands) take() (errand, bool) {
 	return e, true
 }
 
+// done lets the next errand of the kind go. What came in meanwhile wakes a puller: the
+// wake that was meant for it found its like still running.
 func (q *errands) done(e errand) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -90,6 +94,7 @@ func (q *errands) done(e errand) {
 	}
 }
 
+// poke never blocks: wake holds one signal for each puller, and more would wake nobody.
 func (q *errands) poke() {
 	select {
 	case q.wake <- struct{}{}:
@@ -117,6 +122,8 @@ func (d *Desk) pull(ctx context.Context) {
 // what is wanted is held. Comparing with a random peer repairs what fails here.
 func (d *Desk) run(ctx context.Context, e errand) {
 	candidates := []trust.NodeID{e.node}
+	// The author itself is asked first, as its newest head is at home there; two others
+	// as well, because it may sit behind a firewall that this node cannot reach.
 	if e.author != "" {
 		s := d.state.Load()
 		candidates = d.connectedPeers(s)

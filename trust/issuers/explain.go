@@ -94,11 +94,14 @@ func (d *Desk) Explain(issuer string) (Explanation, error) {
 		})
 	}
 	if p.Mode != trust.ModeManual {
+		// Shown even before the first fetch: "not yet" is an answer too.
 		e.OwnFetch = &ExplainedFetch{At: f.at, Tried: f.tried, OK: f.err == "" && !f.at.IsZero(), Error: f.err, Rejected: []ExplainedRejectedKey{}}
 		for _, r := range f.Rejected {
 			e.OwnFetch.Rejected = append(e.OwnFetch.Rejected, ExplainedRejectedKey{r.Thumbprint, r.KeyID, r.Why})
 		}
 	}
+	// Alarms that concern a site are shown for the issuers it witnesses; those of other
+	// sites would send the reader the wrong way.
 	for _, a := range d.Alarms() {
 		if a.Issuer == issuer || a.Issuer == "" && (a.Site == "" || a.Site == d.site || slices.Contains(p.Witnesses, a.Site)) {
 			e.Alarms = append(e.Alarms, a)
@@ -107,6 +110,8 @@ func (d *Desk) Explain(issuer string) (Explanation, error) {
 	return e, nil
 }
 
+// explainWitnesses shows the policy's witnesses, heard of or not, and whoever else
+// observes the issuer: an operator who forgot to name a witness finds it here.
 func (s *state) explainWitnesses(p trust.IssuerPolicy, self trust.SiteName, now time.Time) []ExplainedWitness {
 	now = s.evaluation(now)
 	sites := slices.Clone(p.Witnesses)
@@ -177,6 +182,7 @@ func (d *Desk) List() []Summary {
 		for _, k := range e.Keys {
 			if k.Believed {
 				l.KeysBelieved++
+				// A pinned key has no end that is worth a column.
 				if e.Mode != trust.ModeManual && (l.Until.IsZero() || k.Until.Before(l.Until)) {
 					l.Until = k.Until
 				}

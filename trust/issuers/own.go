@@ -108,6 +108,7 @@ func (d *Desk) nextOwn(next *draft, force bool) (wireBundle, error) {
 	if err != nil {
 		return wire, err
 	}
+	// The alarm stands until a restart: by then somebody has looked.
 	if raising {
 		own.raised = h.Epoch
 	}
@@ -116,6 +117,8 @@ func (d *Desk) nextOwn(next *draft, force bool) (wireBundle, error) {
 	return wire, nil
 }
 
+// saveOwn is written before anything is sent. What must be reached after a recovery is in
+// it too: a node that crashed in between would otherwise sign the old epoch again.
 func (d *draft) saveOwn() {
 	stored := storedOwn{Raise: d.own.raise, Beyond: d.own.beyond}
 	if d.own.bundle != nil {
@@ -154,6 +157,7 @@ func (d *Desk) ownObservations(next *draft, wire *wireBundle, renew bool) (same 
 		if err != nil {
 			return false, err
 		}
+		// Checked as peers check it: one record that they refuse would make them refuse all.
 		if len(sealed) > MaxRecordBytes || len(o.Issuer) > maxURLBytes || len(o.JWKSURI) > maxURLBytes {
 			next.own.tooLarge = append(next.own.tooLarge, issuer)
 			continue
@@ -187,6 +191,8 @@ func observe(next *draft, issuer string) (Observation, bool) {
 // Peers refuse such a record, so it is signed again, and not kept until its time has come.
 func ahead(signed, now time.Time) bool { return signed.After(now.Add(skew)) }
 
+// sameObservation leaves the time out: that the same was seen again is news for nobody
+// until the old sighting grows stale.
 func sameObservation(a, b Observation) bool {
 	return a.JWKSURI == b.JWKSURI && a.Metadata == b.Metadata && slices.Equal(a.Thumbprints, b.Thumbprints)
 }
@@ -202,6 +208,8 @@ func announcedIDs(policies map[string]trust.IssuerPolicy) map[string][]string {
 	return ids
 }
 
+// sealSite signs the site record. Its life is a month and not a year: it is signed by the
+// node's key, which lies on the machine, and renewed at half of it without anybody's help.
 func sealSite(p pin, key ed25519.PrivateKey, ids map[string][]string, epoch, update int64, now time.Time) ([]byte, error) {
 	public, _ := key.Public().(ed25519.PublicKey)
 	return jose.Seal(typSite, key, siteRecord{
@@ -229,6 +237,7 @@ func (d *Desk) recover(ctx context.Context, h signedHead, forked bool) error {
 			return errNothing
 		}
 		own.raise, own.beyond = h.Epoch+1, max(own.beyond, h.Version)
+		// Wrapping around, or staying silently, would leave this site unheard for ever.
 		if !counter(own.raise) {
 			own.raise = h.Epoch
 			return refuse("this site's own epoch %d cannot be raised any more: give the node a new key", h.Epoch)

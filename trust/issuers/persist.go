@@ -49,6 +49,7 @@ type storedFetch struct {
 	Since     map[string]int64 `json:"since"`
 }
 
+// encode is for values made here, which always encode.
 func encode(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -59,6 +60,8 @@ func encode(v any) []byte {
 
 func encodeNumber(n uint64) []byte { return encode(n) }
 
+// saveAuthor writes all of one author in one value: its place, its records and its fork
+// are true together or not at all.
 func (d *draft) saveAuthor(a *author) {
 	stored := storedAuthor{Node: a.node, Key: base64.RawURLEncoding.EncodeToString(a.key)}
 	if a.bundle != nil {
@@ -73,6 +76,8 @@ func (d *draft) saveAuthor(a *author) {
 	d.save[keyAuthor+string(a.site)] = encode(stored)
 }
 
+// saveFetch writes the documents and not the keys: which keys they hold is the policy's
+// to say, and the policy may be another one at the next start.
 func (d *draft) saveFetch(issuer string, f fetchState) {
 	stored := storedFetch{At: f.at.Unix(), JWKSURI: f.JWKSURI, Metadata: f.Metadata,
 		Discovery: f.Discovery, Sets: f.Sets, Since: map[string]int64{}}
@@ -108,12 +113,15 @@ func (d *draft) load(key string, value []byte, self pin) error {
 	case key == keyRevision:
 		var ceiling uint64
 		if err = jose.Unmarshal(value, &ceiling); err == nil {
+			// Starting at the bound and not at the last one used costs nothing but a gap.
 			d.revision, d.ceiling = ceiling, ceiling
 		}
 	case key == keySaid:
 		err = jose.Unmarshal(value, &d.said)
 	case strings.HasPrefix(key, keyAuthor):
 		site := trust.SiteName(strings.TrimPrefix(key, keyAuthor))
+		// The name comes from the entry's key and not from its value: evidence that
+		// stands under another site's name is that of nobody.
 		a, bad := loadAuthor(value, self.network, site)
 		if bad != nil {
 			d.lostEvidence = append(d.lostEvidence, bounded(fmt.Sprintf("stored evidence of site %s is unreadable and was left out: %v", site, bad)))
@@ -129,6 +137,8 @@ func (d *draft) load(key string, value []byte, self pin) error {
 	return nil
 }
 
+// loadOwn reads what this site last said. It must be this node's: to go on from another
+// node's place would be a fork.
 func (d *draft) loadOwn(value []byte, self pin) error {
 	var stored storedOwn
 	if err := jose.Unmarshal(value, &stored); err != nil {
@@ -160,6 +170,8 @@ func (d *draft) loadFetch(issuer string, value []byte) error {
 	return nil
 }
 
+// loadAuthor reads one author and verifies every signature again. A file that was copied
+// from another network, or bent, gives an error and never an author.
 func loadAuthor(value []byte, network string, site trust.SiteName) (*author, error) {
 	var stored storedAuthor
 	if err := jose.Unmarshal(value, &stored); err != nil {
@@ -186,6 +198,7 @@ func loadAuthor(value []byte, network string, site trust.SiteName) (*author, err
 	if a.bundle == nil && a.fork == nil {
 		return nil, errors.New("it holds neither records nor a fork")
 	}
+	// The order is part of what history means, and a file does not promise it.
 	slices.SortFunc(a.history, func(x, y signedHead) int { return y.compare(x.Head) })
 	return a, nil
 }

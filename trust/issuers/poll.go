@@ -102,11 +102,14 @@ func (d *Desk) pollIssuers(ctx context.Context) {
 				next = due[issuer]
 			}
 		}
+		// An issuer that was removed and comes back is asked at once.
 		for issuer := range due {
 			if _, ok := policies[issuer]; !ok {
 				delete(due, issuer)
 			}
 		}
+		// At most one period ahead, and at least a tick: the timer runs by real time, due by
+		// the clock that was handed in.
 		timer := time.NewTimer(max(next.Sub(now), time.Millisecond))
 		select {
 		case <-timer.C:
@@ -177,6 +180,7 @@ func (d *Desk) fetch(ctx context.Context, issuer string) error {
 	// stretch max_stale.
 	started := d.now()
 	got, err := d.fetcher.Fetch(ctx, p, s.fetches[issuer].Validators())
+	// Section 7: an issuer that shows no key at all is broken, and has not withdrawn all.
 	if err == nil && len(got.Keys) == 0 {
 		err = ErrNoKeys
 	}
@@ -194,6 +198,8 @@ func (d *Desk) fetch(ctx context.Context, issuer string) error {
 		if !samePolicy(next.policies[issuer], p) {
 			return errSuperseded
 		}
+		// When each key was first seen is carried over: it decides who keeps a key that two
+		// issuers show.
 		old := next.fetches[issuer]
 		f := fetchState{Fetched: got, at: started.UTC().Truncate(time.Second), tried: started, since: map[string]time.Time{}}
 		for _, k := range got.Keys {

@@ -25,6 +25,8 @@ const (
 // ErrRecord is wrapped by every refusal of something that a site signed.
 var ErrRecord = errors.New("refused what a site signed")
 
+// refuse says what is wrong in words that hold nothing secret: what peers sign is public
+// among them, but names in it are theirs, so callers quote and cut them.
 func refuse(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrRecord}, args...)...)
 }
@@ -132,6 +134,7 @@ func openSite(envelope []byte, p pin) (siteRecord, ed25519.PublicKey, error) {
 // announcedKey reads the key a site record claims, before anything is verified.
 // It is nil when there is none to read; jose.Open then refuses.
 func announcedKey(envelope []byte) ed25519.PublicKey {
+	// This runs before any signature is checked, so size comes first.
 	if len(envelope) > MaxSiteRecordBytes {
 		return nil
 	}
@@ -214,11 +217,14 @@ func openObs(envelope []byte, p pin, key ed25519.PublicKey) (Observation, error)
 		return Observation{}, refuse("observation by %s is for another network or another site name", p.site)
 	case o.Issuer == "" || len(o.Issuer) > maxURLBytes || len(o.JWKSURI) > maxURLBytes:
 		return Observation{}, refuse("observation by %s names no issuer, or one beyond %d bytes", p.site, maxURLBytes)
+	// To have seen no key is not an observation, but a failed fetch.
 	case len(o.Keys) == 0 || len(o.Keys) > maxKeys:
 		return Observation{}, refuse("observation by %s has %d keys; 1 to %d are taken", p.site, len(o.Keys), maxKeys)
 	case o.At < 1 || o.At > maxUnix:
 		return Observation{}, refuse("observation by %s has an impossible time", p.site)
 	}
+	// Sorted and distinct by the rule, so that one set has one form: witnesses are
+	// compared, and a key that is named twice must not look like two.
 	for i, print := range o.Keys {
 		if _, err := trust.ParseDigest(print); err != nil || i > 0 && o.Keys[i-1] >= print {
 			return Observation{}, refuse("observation by %s: its thumbprints are malformed or not sorted", p.site)
@@ -230,4 +236,5 @@ func openObs(envelope []byte, p pin, key ed25519.PublicKey) (Observation, error)
 // maxUnix keeps times within what calendars and arithmetic here can hold.
 const maxUnix = 1 << 33
 
+// counter tells whether a number may be an epoch, update or version.
 func counter(n int64) bool { return n >= 0 && n <= maxCounter }

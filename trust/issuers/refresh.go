@@ -16,6 +16,8 @@ import (
 // refreshWait, or until ctx ends, and tells whether the View may have changed
 // since the last that the caller can have seen.
 func (d *Desk) Refresh(ctx context.Context, issuer string) bool {
+	// Nothing but a configured issuer is ever fetched, whatever a token names: else anybody
+	// who can send a token could aim this node at any address.
 	s := d.state.Load()
 	p, ok := s.policies[issuer]
 	if !ok || p.Mode == trust.ModeManual {
@@ -76,6 +78,8 @@ func (d *Desk) ask(issuer string, quorum bool) (fl *flight, hint bool, since uin
 		f.asked[issuer] = asked{now, revision}
 		fl, since = d.fly(issuer), revision
 	}
+	// Hints have their own limit: a fetch that a peer asked for must not keep this node
+	// from asking its witnesses.
 	if last, ok := f.hinted[issuer]; quorum && !(ok && within(last, now, refreshEvery)) {
 		f.hinted[issuer] = now
 		hint = true
@@ -94,6 +98,8 @@ func (d *Desk) hintWitnesses(s *state, p trust.IssuerPolicy, done chan struct{})
 		}
 	}
 	var left atomic.Int64
+	// One more than there are nodes: this function holds it until all are started, so
+	// that done cannot be closed half way, and is closed when there are none.
 	left.Store(int64(len(nodes)) + 1)
 	leave := func() {
 		if left.Add(-1) == 0 {
@@ -101,6 +107,8 @@ func (d *Desk) hintWitnesses(s *state, p trust.IssuerPolicy, done chan struct{})
 		}
 	}
 	for _, node := range nodes {
+		// Not the caller's context: what the witnesses answer is worth having for the next
+		// caller, when this one has gone.
 		started := d.background(func(ctx context.Context) {
 			defer leave()
 			ctx, cancel := context.WithTimeout(ctx, refreshWait+time.Second)
@@ -134,6 +142,8 @@ func (d *Desk) refreshFor(site trust.SiteName, issuer string) {
 		if err := d.sayNow(d.life, false); err != nil {
 			d.log.Debug("refreshed for a peer, but signed no head", "site", site, "error", err)
 		}
+	// The peer waits no longer than a caller would; what the fetch brings rides the
+	// next head.
 	case <-timer.C:
 	case <-d.life.Done():
 	}

@@ -35,6 +35,8 @@ func (d *draft) report() {
 	for issuer := range now {
 		now[issuer] = slices.Compact(now[issuer]) // one key may have two kids
 	}
+	// Both sides are gone through: what is believed now, and what was said to be and no
+	// longer is, also of issuers that are not configured any more.
 	issuers := slices.AppendSeq(slices.Collect(maps.Keys(now)), maps.Keys(d.said))
 	slices.Sort(issuers)
 	changed := false
@@ -59,6 +61,7 @@ func (d *draft) report() {
 			}
 		}
 	}
+	// Saved in the transaction of the records: said twice or never, it would be a lie.
 	if changed {
 		d.said = now
 		d.save[keySaid] = encode(now)
@@ -80,4 +83,6 @@ func bounded(s string) string {
 	return s
 }
 
+// samePolicy compares all there is: a member that is added to the policy must not be
+// forgotten here, and this runs rarely.
 func samePolicy(a, b trust.IssuerPolicy) bool { return reflect.DeepEqual(a, b) }

@@ -28,6 +28,8 @@ func (d *Desk) Run(ctx context.Context) error {
 		running.Go(func() { loop(ctx) })
 	}
 	running.Wait()
+	// In this order: nothing new may start, then all that began before is counted, and
+	// then waited for.
 	d.end()
 	d.flights.barrier()
 	d.flying.Wait()
@@ -42,6 +44,7 @@ func (d *Desk) listen(ctx context.Context) {
 		var message []byte
 		var open bool
 		select {
+		// A closed channel is always ready: without nil this loop would spin.
 		case message, open = <-heard:
 			if !open {
 				heard = nil
@@ -69,6 +72,7 @@ func (d *Desk) compare(ctx context.Context) {
 		still := make(map[trust.NodeID]bool, len(peers))
 		for _, node := range peers {
 			still[node] = true
+			// A peer that comes back may have missed everything, and so may this node.
 			if !known[node] {
 				d.errands.add(errand{node: node})
 			}
@@ -108,6 +112,7 @@ func (d *Desk) speak(ctx context.Context) {
 		}
 		select {
 		case <-d.kicked:
+		// nil, and so never ready, unless the newest head could not be signed.
 		case <-retry:
 		case <-beat.C:
 			force = true
@@ -159,6 +164,8 @@ func (d *Desk) sayNow(ctx context.Context, force bool) error {
 		return nil // a heartbeat is in no hurry
 	}
 	request := encode(syncRequest{Heads: []string{string(own.head.envelope)}})
+	// In the background and without an answer: a peer that hangs holds up nobody, and one
+	// that misses it compares within antiEntropy.
 	for _, node := range d.connectedPeers(d.state.Load()) {
 		d.background(func(ctx context.Context) {
 			ctx, cancel := context.WithTimeout(ctx, callTime)
@@ -203,4 +210,5 @@ func jitter(t time.Duration) time.Duration {
 	return t - time.Duration(rand.Int64N(int64(t)/10+1))
 }
 
+// newOwnRate is one head below what peers take, as clocks do not run alike.
 func newOwnRate() *rate.Limiter { return rate.NewLimiter(rate.Every(headEvery), headBurst-1) }

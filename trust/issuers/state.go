@@ -114,6 +114,8 @@ func (s *state) evidence(self trust.SiteName, issuer string) Evidence {
 // but the draft's.
 func (d *draft) settle(self trust.SiteName) {
 	old := d.view
+	// All issuers each time: that is a few hundred small sums, and a rule about which of
+	// them a change concerns would be one more thing to get wrong.
 	d.beliefs = make(map[string]Belief, len(d.policies))
 	for issuer, p := range d.policies {
 		b := Believe(p, d.evidence(self, issuer), d.now)
@@ -181,7 +183,8 @@ func differs(a, b *trust.View) bool {
 	return false
 }
 
-// lost gives the keys that a believes and b does not.
+// lost gives the keys that a believes and b does not. That evidence ends earlier in b
+// withdraws nothing now.
 func lost(a, b map[string]Belief) map[string]map[string]bool {
 	gone := map[string]map[string]bool{}
 	for issuer, belief := range a {

@@ -60,12 +60,14 @@ type suspicion struct {
 // suspect notes a head that was refused for its time. A head that is merely old
 // says nothing about clocks.
 func (c *clockSuspects) suspect(site trust.SiteName, issued, now time.Time) {
+	// An old head is what every relay brings now and then.
 	ahead := issued.Sub(now)
 	if ahead <= skew {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// One entry for each peer at most: only verified heads come here.
 	if c.sites == nil {
 		c.sites = map[trust.SiteName]suspicion{}
 	}

@@ -37,6 +37,7 @@ func (p place) lacks(o place) bool {
 	switch {
 	case o.Epoch != p.Epoch:
 		return o.Epoch > p.Epoch
+	// A fork is the most that can be known of an epoch: who knows of it lacks nothing.
 	case o.Forked || p.Forked:
 		return !p.Forked
 	case o.Update != p.Update:
@@ -44,6 +45,7 @@ func (p place) lacks(o place) bool {
 	case o.Version != p.Version:
 		return o.Version > p.Version
 	}
+	// One version and two hashes: whoever gets the other one holds a proof.
 	return o.Hash != p.Hash
 }
 
@@ -69,6 +71,8 @@ type wireFork struct {
 	Heads []string       `json:"heads"`
 }
 
+// decodeRequest and decodeAnswer bound what a peer sends before they read it. Being pinned
+// is no reason to be trusted with memory.
 func decodeRequest(b []byte) (syncRequest, error) {
 	var r syncRequest
 	if len(b) > MaxSyncRequestBytes {
@@ -178,6 +182,7 @@ func (d *Desk) ServeSync(from trust.NodeID, request []byte) []byte {
 		d.refreshFor(site, r.Refresh)
 		s = d.state.Load()
 	}
+	// Only news was brought, or a hint: who does not say what it has asks for nothing.
 	if r.Have == nil {
 		return []byte("{}")
 	}
@@ -198,6 +203,7 @@ func (d *Desk) ServeSync(from trust.NodeID, request []byte) []byte {
 
 // syncWith asks one connected peer for all that this node lacks.
 func (d *Desk) syncWith(ctx context.Context, node trust.NodeID) error {
+	// Each round says what is held by now, so that nothing is sent twice.
 	for range maxSyncRounds {
 		more, err := d.exchange(ctx, node, syncRequest{Have: d.state.Load().have(d.site)})
 		if err != nil {
@@ -233,6 +239,8 @@ func (d *Desk) exchange(ctx context.Context, node trust.NodeID, r syncRequest) (
 	if err != nil {
 		return false, err
 	}
+	// What counts is what was new, not what the peer says: "more" alone must not keep this
+	// node asking.
 	learned := false
 	// One bad part does not keep the others out: they have other authors.
 	var bad []error
