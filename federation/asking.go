@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/candignode/candignode/query"
 	"github.com/candignode/candignode/trust"
@@ -59,20 +60,42 @@ func (r *round) record(ctx context.Context) {
 	close(r.recorded)
 }
 
-// askPeer gets one peer's part.
-func (r *round) askPeer(ctx context.Context, t target) {
-	message, err := r.message(t)
-	if err != nil {
-		r.o.Log.Error("a question could not be made ready for a peer", "site", t.peer.Site, "error", err)
-		r.arrivals <- arrival{part: failed(t.peer.Site, t.peer.Node, query.Failed, codeError)}
-		return
+// askPeers has every peer asked, and returns when the messages of the first few
+// are on their way. Signing is the work here. It is done on the caller's
+// goroutine, whose stack has grown to it, as long as that takes less than to wake
+// another processor; with more peers they share it.
+func (r *round) askPeers(ctx context.Context) {
+	first, rest := r.targets, []target(nil)
+	if len(first) > signedAtOnce {
+		first, rest = first[:signedAtOnce], first[signedAtOnce:]
 	}
+	for share := range slices.Chunk(rest, signedAtOnce) {
+		go r.sign(ctx, share)
+	}
+	r.sign(ctx, first)
+}
+
+// sign makes the targets' messages, and each goes its way when it is ready.
+func (r *round) sign(ctx context.Context, targets []target) {
+	for _, t := range targets {
+		message, err := r.message(t)
+		if err != nil {
+			r.o.Log.Error("a question could not be made ready for a peer", "site", t.peer.Site, "error", err)
+			r.arrivals <- arrival{part: failed(t.peer.Site, t.peer.Node, query.Failed, codeError)}
+			continue
+		}
+		go r.askPeer(ctx, t, message)
+	}
+}
+
+// askPeer gets one peer's part.
+func (r *round) askPeer(ctx context.Context, t target, message []byte) {
 	select {
 	case <-r.recorded:
 	case <-ctx.Done():
 		return // collect gives the part, or the reason why there is no answer
 	}
-	r.arrivals <- arrival{part: r.call(ctx, t, message)}
+	r.arrivals <- r.call(ctx, t, message)
 }
 
 // message makes what one target gets.
@@ -88,31 +111,42 @@ func (r *round) message(t target) ([]byte, error) {
 	return frame(envelope, r.tail)
 }
 
-// call sends the message and reads what comes back.
-func (r *round) call(ctx context.Context, t target, message []byte) query.Part {
-	site, node := t.peer.Site, t.peer.Node
+// call sends the message and gives what comes back, unread, or the part of a
+// peer from which nothing came.
+func (r *round) call(ctx context.Context, t target, message []byte) arrival {
+	failed := func(status query.Status, code string) arrival {
+		return arrival{part: failed(t.peer.Site, t.peer.Node, status, code)}
+	}
 	if ctx.Err() != nil {
-		return failed(site, node, query.Timeout, codeTimeout)
+		return failed(query.Timeout, codeTimeout)
 	}
 	b, err := t.line.Call(ctx, message)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
-		return failed(site, node, query.Timeout, codeTimeout)
+		return failed(query.Timeout, codeTimeout)
 	case errors.Is(err, ErrUnreachable):
-		return failed(site, node, query.Unreachable, codeUnreachable)
+		return failed(query.Unreachable, codeUnreachable)
 	case errors.Is(err, ErrBadVersion):
-		return failed(site, node, query.BadVersion, codeBadVersion)
+		return failed(query.BadVersion, codeBadVersion)
 	case errors.Is(err, ErrRefused):
-		return failed(site, node, query.Refused, codeRefused)
+		return failed(query.Refused, codeRefused)
 	default:
-		r.o.Log.Warn("a peer was asked and gave no response", "site", site, "error", err)
-		return failed(site, node, query.Failed, codeNoResponse)
+		r.o.Log.Warn("a peer was asked and gave no response", "site", t.peer.Site, "error", err)
+		return failed(query.Failed, codeNoResponse)
 	}
-	part, err := readResponse(b, t.peer, r.request)
+	return arrival{answered: true, peer: t.peer, response: b}
+}
+
+// read makes the part from an arrival.
+func (r *round) read(a arrival) query.Part {
+	if !a.answered {
+		return a.part
+	}
+	part, err := readResponse(a.response, a.peer, r.request)
 	if err != nil {
-		r.o.Log.Warn("a peer's response is not usable", "site", site, "transaction", r.request.Transaction, "error", err)
-		return failed(site, node, query.Failed, codeBadResponse)
+		r.o.Log.Warn("a peer's response is not usable", "site", a.peer.Site, "transaction", r.request.Transaction, "error", err)
+		return failed(a.peer.Site, a.peer.Node, query.Failed, codeBadResponse)
 	}
 	return part
 }

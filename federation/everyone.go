@@ -101,13 +101,11 @@ func (e *Everyone) AskEach(ctx context.Context, caller trust.Caller, request que
 			return query.Answer{}, err
 		}
 	}
-	go r.askSelf(work)
 	if len(r.targets) > 0 {
-		for _, t := range r.targets {
-			go r.askPeer(work, t)
-		}
 		go r.record(work)
+		r.askPeers(work)
 	}
+	go r.askSelf(work)
 	parts, err := r.collect(ctx)
 	if err != nil {
 		return query.Answer{}, err
@@ -149,10 +147,15 @@ type target struct {
 }
 
 // arrival is what one goroutine came back with: a part, or the reason why there
-// is no answer at all.
+// is no answer at all, or a peer's response. Responses are read by the goroutine
+// that collects, one at a time: that is cheaper than a deep stack for each.
 type arrival struct {
 	part query.Part
 	err  error
+
+	answered bool // the part is to be read from peer's response
+	peer     Peer
+	response []byte
 }
 
 // findLines sorts the peers into those that can be asked now and the others.
@@ -237,8 +240,9 @@ func (r *round) collect(ctx context.Context) ([]query.Part, error) {
 		if a.err != nil {
 			return nil, a.err
 		}
-		delete(missing, a.part.Site)
-		if err := take(a.part); err != nil {
+		part := r.read(a)
+		delete(missing, part.Site)
+		if err := take(part); err != nil {
 			return nil, err
 		}
 	}

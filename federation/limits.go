@@ -57,6 +57,10 @@ const (
 	// when the peer has hung up.
 	refusalTime = 5 * time.Second
 
+	// signedAtOnce messages are signed one after the other, at 40 µs each, before
+	// another goroutine shares the work.
+	signedAtOnce = 4
+
 	// defaultDeadline of a question whose caller set none: people wait that
 	// long, and scripts set their own.
 	defaultDeadline = 10 * time.Second
