@@ -1,7 +1,7 @@
 package query
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -73,9 +73,9 @@ func validBases(name, bases string) error {
 
 // String gives the query in one line, 0-based and half-open.
 func (q VariantQuery) String() string {
-	s := fmt.Sprintf("%s %s:%d", q.Assembly, q.Chrom, q.Start)
+	s := string(q.Assembly) + " " + q.Chrom + ":" + strconv.FormatInt(q.Start, 10)
 	if q.IsRange() {
-		s += fmt.Sprintf("-%d", q.End)
+		s += "-" + strconv.FormatInt(q.End, 10)
 	}
 	if q.Ref != "" || q.Alt != "" {
 		s += " " + q.Ref + ">" + q.Alt

@@ -178,15 +178,16 @@ func (q *question) answer(ctx context.Context) query.Part {
 // configured goes on like a dataset that nobody was granted, so that neither the
 // bytes of the answer nor the time it takes tell one from the other.
 func (q *question) choose() {
+	if len(q.request.Datasets) == 0 {
+		q.items = make([]item, len(q.setup.Datasets))
+		for i, d := range q.setup.Datasets {
+			q.items[i] = item{dataset: d, known: true}
+		}
+		return
+	}
 	configured := make(map[string]access.Dataset, len(q.setup.Datasets))
 	for _, d := range q.setup.Datasets {
 		configured[d.ID] = d
-	}
-	if len(q.request.Datasets) == 0 {
-		for _, d := range q.setup.Datasets {
-			q.items = append(q.items, item{dataset: d, known: true})
-		}
-		return
 	}
 	seen := make(map[string]bool, len(q.request.Datasets))
 	for _, id := range q.request.Datasets {

@@ -3,7 +3,7 @@ package local
 import (
 	"context"
 	"fmt"
-	"strings"
+	"strconv"
 
 	"github.com/candignode/candignode/query"
 	"github.com/candignode/candignode/trust/audit"
@@ -67,17 +67,15 @@ func (q *question) records() []audit.Record {
 
 // describe says in words what left the site.
 func describe(a query.DatasetAnswer, exact bool) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "exists=%t", a.Exists)
-	if a.Count != nil {
-		fmt.Fprintf(&b, " count=%d", *a.Count)
-	}
+	precision := query.Thresholded
 	if exact {
-		b.WriteString(" " + string(query.Exact))
-	} else {
-		b.WriteString(" " + string(query.Thresholded))
+		precision = query.Exact
 	}
-	return b.String()
+	said := "exists=" + strconv.FormatBool(a.Exists)
+	if a.Count != nil {
+		said += " count=" + strconv.FormatInt(*a.Count, 10)
+	}
+	return said + " " + string(precision)
 }
 
 // clip bounds and quotes an error's text, which may hold what a file or the
