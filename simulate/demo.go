@@ -46,6 +46,13 @@ type reserved struct {
 	api   net.Listener
 }
 
+func (r reserved) close() {
+	r.peers.Close()
+	if r.api != nil {
+		r.api.Close()
+	}
+}
+
 // Start lays a federation out below dir and runs it: an issuer server and a node
 // for each site. Ports are the system's choice. Stop it when done, also after an
 // error.
@@ -57,6 +64,14 @@ func Start(ctx context.Context, dir string, sites []Site, log *slog.Logger) (_ *
 		return nil, err
 	}
 	sockets := map[trust.SiteName]reserved{}
+	defer func() {
+		if err != nil { // those that a node took over are closed already; once more does no harm
+			listener.Close()
+			for _, r := range sockets {
+				r.close()
+			}
+		}
+	}()
 	f.Plan = Plan{Dir: dir, IssuerURL: "https://" + listener.Addr().String(), IssuerPoll: 5 * time.Second}
 	for _, s := range sites {
 		var r reserved
@@ -64,6 +79,7 @@ func Start(ctx context.Context, dir string, sites []Site, log *slog.Logger) (_ *
 			return nil, err
 		}
 		if r.api, err = lc.Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+			r.close()
 			return nil, err
 		}
 		s.Listen, s.Addr = r.peers.LocalAddr().String(), r.peers.LocalAddr().String()
