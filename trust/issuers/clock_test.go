@@ -170,3 +170,28 @@ func TestBeliefEndsWithItsWitness(t *testing.T) {
 		n.everybody(time.Minute, "k")
 	})
 }
+
+// Convergence: a witness that was off tells at once that it sees the same keys again,
+// whether its first head or its first fetch comes first; it does not wait for the next
+// heartbeat while its old word grows stale.
+func TestAWitnessThatWasOffIsHeardAtOnce(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		n := newNetwork(t, "a", "b", "c")
+		n.world.publish(testIssuer, "k")
+		for _, name := range []trust.SiteName{"a", "b", "c"} {
+			n.start(name, newMemory(), n.witnessed(name, 2))
+		}
+		n.everybody(time.Minute, "k")
+		c := n.sites["c"]
+		seen := func() time.Time { return n.sites["a"].state.Load().author("c").witness().Observations[0].At }
+		// The issuer hides from c for an hour, so c's heads go on without it.
+		n.world.show("c", testIssuer)
+		n.everybody(time.Hour, "k")
+		old, heads := seen(), c.Stats().OwnHeads
+		n.world.unshow("c", testIssuer)
+		n.everybody(minRetry+5*time.Second, "k")
+		if got := seen(); !got.After(old.Add(time.Hour-2*DefaultPoll)) || c.Stats().OwnHeads > heads+2 {
+			t.Errorf("a has c's word of %v, %v before; c signed %d heads", got, old, c.Stats().OwnHeads-heads)
+		}
+	})
+}

@@ -34,6 +34,11 @@ const (
 	// heartbeat: a head is signed this often even if nothing changed.
 	heartbeat = 15 * time.Minute
 
+	// renewAfter: an observation that peers hold with a time this much older than the
+	// newest is told anew at once. Heartbeats keep it below; what was off for longer may
+	// be about to grow stale for them.
+	renewAfter = 2 * heartbeat
+
 	// headEvery and headBurst: heads taken from one author. A change of keys is
 	// rare; an author that signs faster is broken or hostile. An own node stays
 	// one below the burst.

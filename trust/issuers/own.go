@@ -148,7 +148,7 @@ func (d *Desk) ownObservations(next *draft, wire *wireBundle, renew bool) (same 
 			continue
 		}
 		i, had := kept[issuer]
-		unchanged := had && sameObservation(before[i], o)
+		unchanged := had && sameObservation(before[i], o) && o.At.Sub(before[i].At) < renewAfter
 		if unchanged && (!renew || !o.At.After(before[i].At)) && !ahead(before[i].At, next.now) {
 			wire.Records = append(wire.Records, next.own.bundle.records.Records[i])
 			continue
