@@ -95,10 +95,10 @@ func (a *author) forked() bool { return a.fork != nil && a.fork.epoch() == a.epo
 
 // silences tells whether a is before with its fork proven. Such a step is never
 // turned away, because it takes belief, and an author that floods must not escape it.
-// A fork of an epoch above the one held is no such step: an author can sign any number
-// of those.
+// It is taken once: to be heard again costs the author a head, and a proof of a higher
+// epoch against one that is silent already silences nobody.
 func (a *author) silences(before *author) bool {
-	return a.forked() && (before == nil || !before.forked() && before.epoch() == a.epoch())
+	return a.forked() && (before == nil || !before.forked())
 }
 
 // news tells what hearing a head means, before anything is pulled.

@@ -66,9 +66,15 @@ func TestForkProofIsNeverTurnedAway(t *testing.T) {
 			t.Fatal(changed, err)
 		}
 	}
-	// Neither of the two heads is held, and none of those held conflicts with them.
-	if changed, err := d.acceptFork(t.Context(), p.fork(1, 40)); err != nil || !changed || !d.state.Load().author("p").forked() {
-		t.Errorf("changed %v, error %v", changed, err)
+	// Neither of the two heads is held, and none of those held conflicts with them; nor
+	// does the flood of one epoch hide a fork in the next.
+	held := d.state.Load()
+	for _, epoch := range []int64{1, 2} {
+		d.state.Store(held)
+		if changed, err := d.acceptFork(t.Context(), p.fork(epoch, 40)); err != nil || !changed || !d.state.Load().author("p").forked() {
+			t.Errorf("epoch %d: changed %v, error %v", epoch, changed, err)
+		}
+		held = held.draft(noon).state // as it was, not yet replaced
 	}
 }
 
@@ -84,10 +90,8 @@ func TestForkProofsAreBounded(t *testing.T) {
 	if taken > headBurst+1 || store.writes > taken+1 {
 		t.Errorf("%d proofs taken, %d writes", taken, store.writes)
 	}
-	if q := newSigner("q"); true {
-		if changed, err := d.accept(t.Context(), q.bundle(1, 0, 1, trust.Digest{}, nil)); err != nil || !changed {
-			t.Errorf("what p did, q pays for: %v, %v", changed, err)
-		}
+	if changed, err := d.accept(t.Context(), newSigner("q").bundle(1, 0, 1, trust.Digest{}, nil)); err != nil || !changed {
+		t.Errorf("what p did, q pays for: %v, %v", changed, err)
 	}
 }
 

@@ -208,6 +208,28 @@ func TestWaivedKeyIsNoOldKey(t *testing.T) {
 	}
 }
 
+// A peer that is removed at the very moment when its word is taken in weighs nothing:
+// the last look is taken in turn.
+func TestPeerRemovedWhileItSpeaks(t *testing.T) {
+	d, p, store := lone(t)
+	b, key, err := p.bundle(1, 0, 1, trust.Digest{}, nil).verify(p.pin, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	changed, err := d.merge(t.Context(), p.pin, key, b.head, func(a *author) *author {
+		once.Do(func() {
+			if err := d.Reconfigure(nil, nil); err != nil {
+				t.Error(err)
+			}
+		})
+		return a.withBundle(p.pin, key, b)
+	})
+	if changed || err != nil || len(d.state.Load().authors) != 0 || store.backup().entries[keyAuthor+"p"] != nil {
+		t.Errorf("changed %v, error %v, held %v", changed, err, d.state.Load().authors)
+	}
+}
+
 // Reconfigure, news, polls and questions at the same moment: nobody blocks nobody,
 // and what is left is what was configured last.
 func TestReconfigureAmidTraffic(t *testing.T) {
