@@ -44,6 +44,7 @@ var private = prefixes(
 // globalUnicast is all of IPv6 that can be on the Internet (RFC 4291, section 2.4).
 var globalUnicast = netip.MustParsePrefix("2000::/3")
 
+// prefixes is for literals of this file; a wrong one stops every test at once.
 func prefixes(texts ...string) []netip.Prefix {
 	list := make([]netip.Prefix, len(texts))
 	for i, t := range texts {
@@ -60,6 +61,8 @@ func checkAddress(a netip.Addr, allowPrivate bool) error {
 			return fmt.Errorf("%w (inside %s)", err, a)
 		}
 	}
+	// One form for each host: ::ffff:10.0.0.1 is 10.0.0.1, and a zone changes nothing about
+	// where an address lies.
 	a = a.Unmap().WithZone("")
 	for _, p := range never {
 		if p.Contains(a) {

@@ -53,6 +53,8 @@ func (f *Fetcher) client(p trust.IssuerPolicy) (*http.Client, error) {
 		},
 		CheckRedirect: sameOrigin,
 	}
+	// Reloads of the configuration leave clients behind; all go at once, as they hold
+	// nothing that is dear.
 	if len(f.clients) >= maxClients {
 		clear(f.clients)
 	}
@@ -74,6 +76,8 @@ func sameOrigin(to *http.Request, via []*http.Request) error {
 	return nil
 }
 
+// origin is scheme, host and port with the default port written out (RFC 6454, section
+// 4).
 func origin(u *url.URL) string {
 	port := u.Port()
 	if port == "" && u.Scheme == "https" {
@@ -122,6 +126,7 @@ func (f *Fetcher) get(ctx context.Context, c *http.Client, address string, prior
 	}
 	defer response.Body.Close()
 	switch {
+	// Only an answer to what was asked: a 304 without a tag sent is nonsense.
 	case response.StatusCode == http.StatusNotModified && have && held.ETag != "":
 		return held, true, nil
 	case response.StatusCode != http.StatusOK:

@@ -76,6 +76,7 @@ func (f *Fetcher) fetch(ctx context.Context, p trust.IssuerPolicy, prior issuers
 		sets = append([]string{m.jwksURI}, sets...)
 	}
 	for i, address := range sets {
+		// Operators list the jwks_uri as well, to be safe.
 		if slices.Contains(sets[:i], address) {
 			continue
 		}
@@ -109,6 +110,7 @@ func readMetadata(body []byte, issuer string) (metadata, error) {
 	if err := jose.Unmarshal(body, &all); err != nil || all == nil {
 		return metadata{}, fmt.Errorf("its discovery document is not a JSON object: %w", orNull(err))
 	}
+	// Compared byte for byte: what a token's iss must equal is never normalised.
 	named, ok := all["issuer"].(string)
 	if !ok || named != issuer {
 		return metadata{}, fmt.Errorf("%w: it says %.200q; write the issuer in the configuration exactly as its documents do", ErrIssuer, named)

@@ -35,6 +35,7 @@ func digestOf(all map[string]any) (trust.Digest, error) {
 				return trust.Digest{}, err
 			}
 			members[name] = list
+		// Absent or null: sites must not differ over which.
 		case nil:
 		default:
 			return trust.Digest{}, fmt.Errorf("its discovery document has a %s that is neither text nor a list", name)
@@ -52,6 +53,8 @@ func digestOf(all map[string]any) (trust.Digest, error) {
 	return trust.DigestOf([]byte(b.String())), nil
 }
 
+// canonicalList writes a list as a set. What is no text is refused rather than skipped, or
+// two documents that differ there would have one digest.
 func canonicalList(name string, values []any) (string, error) {
 	if len(values) > maxMetadataList {
 		return "", fmt.Errorf("its discovery document lists more than %d values of %s", maxMetadataList, name)
@@ -64,6 +67,7 @@ func canonicalList(name string, values []any) (string, error) {
 		}
 		list = append(list, canonicalString(s))
 	}
+	// The order of algorithms means nothing, and front ends of one issuer shuffle it.
 	slices.Sort(list)
 	return "[" + strings.Join(slices.Compact(list), ",") + "]", nil
 }
