@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -513,6 +514,30 @@ func TestStoppingCutsHandlersThatDoNotEnd(t *testing.T) {
 		}
 		if err := <-ended; !errors.Is(err, ErrUnreachable) {
 			t.Errorf("the call: %v", err)
+		}
+	})
+}
+
+// The time that a request may take to arrive does not run while it is answered: an
+// answer that takes longer arrives whole.
+func TestASlowAnswerArrives(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := newEther(20 * time.Millisecond)
+		a, b := e.place(t, "a", "10.0.0.1:1"), e.place(t, "b", "10.0.0.2:1")
+		mesh, err := New(b.options(a.quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.run(mesh, map[Kind]Handler{"query": func(_ context.Context, in Incoming) ([]byte, error) {
+			time.Sleep(requestTime + 2*time.Second)
+			return bytes.Repeat([]byte{'a'}, 60_000), nil
+		}})
+		a.start(b.pin())
+		for _, size := range []int{100, 5_000, 13_000, 100_000} {
+			response, err := a.line(b).Call(within(t, 25*time.Second), "query", make([]byte, size))
+			if err != nil || len(response) != 60_000 {
+				t.Errorf("a question of %d bytes: %d bytes, %v", size, len(response), err)
+			}
 		}
 	})
 }

@@ -171,9 +171,11 @@ func (l *Line) handle(ctx context.Context, kind Kind, handler Handler, request [
 }
 
 // respond has a deadline of its own: a caller that fetches nothing must not
-// hold the answer in memory for ever.
+// hold the answer in memory for ever. It is the deadline of what is left to read,
+// too: the end of a request may come in a packet of its own, and the time for
+// requests may be over by then.
 func respond(stream *quic.Stream, buffer, response []byte) error {
-	if err := stream.SetWriteDeadline(time.Now().Add(responseTime)); err != nil {
+	if err := stream.SetDeadline(time.Now().Add(responseTime)); err != nil {
 		return err
 	}
 	if err := send(stream, binary.BigEndian.AppendUint32(buffer[:0], uint32(len(response))), response); err != nil {
