@@ -242,3 +242,15 @@ func past(ev Evidence, now time.Time) Evidence {
 	ev.Sites = sites
 	return ev
 }
+
+// A site that says one key several times has one vote, and its longest lasting one, in
+// whatever order it says so.
+func TestLongestWordOfASiteCounts(t *testing.T) {
+	long, short := sees("a", noon.Add(-time.Hour), testIssuer, "k"), sees("a", noon.Add(-20*time.Hour), testIssuer, "k")
+	for _, words := range [][]Witness{{long, short}, {short, long}} {
+		b := Believe(quorumPolicy(1, "a"), Evidence{Self: "me", Own: ownFetch(noon, "k"), Sites: words}, noon)
+		if got, want := b.Next(), noon.Add(DefaultStale-time.Hour); !got.Equal(want) || len(b.Keys[0].SeenBy) != 2 {
+			t.Errorf("until %v, want %v; seen by %v", got, want, b.Keys[0].SeenBy)
+		}
+	}
+}
