@@ -98,7 +98,7 @@ func (c captor) ask(t *testing.T, subject, token string) map[trust.SiteName]quer
 	return parts
 }
 
-// Issue: a token captured at one site and replayed by that site's node at another
+// A token captured at one site and replayed by that site's node at another
 // is refused (binding ladder L2; L1 only where listed).
 func TestACapturedPassportIsUselessToAPeersNode(t *testing.T) {
 	f, _ := startDemo(t)

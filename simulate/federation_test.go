@@ -144,7 +144,7 @@ func ask(t *testing.T, f *simulate.Federation, at trust.SiteName, q api.Question
 	return parts
 }
 
-// Issue: the network count of every variant equals the carriers in the VCFs, site
+// The network count of every variant equals the carriers in the VCFs, site
 // by site, for a caller with grants at all three.
 func TestEveryRealVariantIsCountedAtEverySite(t *testing.T) {
 	data := filepath.Join("..", "..", "shared", "data")
@@ -215,7 +215,7 @@ func countsEqual(t *testing.T, sites []simulate.Site) {
 	t.Logf("%d alleles counted at %d sites", len(byAllele), len(sites))
 }
 
-// Issue: a grant at one site only gets a typed refusal from the others and
+// A grant at one site only gets a typed refusal from the others and
 // nothing that tells presence.
 func TestAGrantAtOneSiteOpensNothingElsewhere(t *testing.T) {
 	f, q := startDemo(t)

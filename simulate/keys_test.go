@@ -27,7 +27,7 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// Issue: a rotated key works everywhere within one poll; a withdrawn key stops
+// A rotated key works everywhere within one poll; a withdrawn key stops
 // everywhere, cached tokens included.
 func TestARotatedKeyWorksAndAWithdrawnOneStopsEverywhere(t *testing.T) {
 	f, q := startDemo(t)

@@ -220,7 +220,7 @@ func (h *hospitals) ask(q api.Question, each func(api.Site)) (map[string]api.Sit
 	return parts, err
 }
 
-// Issue: kill -9 of any node at any time: it comes back with its state, its audit
+// Kill -9 of any node at any time: it comes back with its state, its audit
 // log verifies, the others answered meanwhile.
 func TestAKilledNodeComesBackWithItsState(t *testing.T) {
 	h := openHospitals(t)
@@ -279,7 +279,7 @@ func TestAKilledNodeComesBackWithItsState(t *testing.T) {
 	}
 }
 
-// Issue: one silent peer: the others' answers arrive in their own time.
+// One silent peer: the others' answers arrive in their own time.
 func TestASilentSiteDelaysNobodyElse(t *testing.T) {
 	h := openHospitals(t)
 	q := h.question()
@@ -310,7 +310,7 @@ func TestASilentSiteDelaysNobodyElse(t *testing.T) {
 	}
 }
 
-// Issue: SIGHUP reloads or keeps the old configuration and says why; SIGTERM
+// SIGHUP reloads or keeps the old configuration and says why; SIGTERM
 // drains and stops.
 func TestReloadAndStop(t *testing.T) {
 	h := openHospitals(t)
@@ -371,7 +371,7 @@ func TestReloadAndStop(t *testing.T) {
 	}
 }
 
-// Issue: the admin socket has mode 0660, and tokens appear neither in the state
+// The admin socket has mode 0660, and tokens appear neither in the state
 // nor in the logs (row 64).
 func TestNoTokenIsKept(t *testing.T) {
 	h := openHospitals(t)
