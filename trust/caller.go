@@ -28,6 +28,14 @@ type Visa struct {
 
 	Digest Digest `json:"digest"` // of the signed bytes
 	KeyID  string `json:"key"`    // thumbprint of the verifying key
+
+	// Person is the same for all identities that accepted links join, and for no
+	// others: one of them, or the visa's own. Whoever combines visas of different
+	// identities compares Person, and ends with PersonUntil besides.
+	Person Identity `json:"person"`
+	// PersonUntil is the least end of the links that Person rests on; zero if it
+	// rests on none.
+	PersonUntil time.Time `json:"person_until,omitzero"`
 }
 
 // The visa types of GA4GH Passport 1.2.
@@ -48,11 +56,27 @@ type Caller struct {
 	// keys. Each visa has an expiry of its own, and the policy takes the least over
 	// those that it relies on. Zero for an anonymous caller.
 	Until time.Time
+	// Person, PersonUntil and Linked are what accepted links make of the caller:
+	// see Visa. Linked leaves the caller's own identity out, and is sorted.
+	Person      Identity
+	PersonUntil time.Time
+	Linked      []LinkedIdentity
+	// Links are those that were believed, out of this request's visas: for the
+	// stored map of linked identities.
+	Links []Link
+	// Supports names, for a visa that rests on others, the visas that its
+	// conditions were met by and that linked it: for the audit record.
+	Supports map[Digest][]Digest
+	// Token is the access token that the caller came with; zero if with none. Only
+	// the issuer that made it ever sees it.
+	Token AccessToken
 	// Origin is the site that vouches for having authenticated the caller, or
 	// "" when the caller came to this node itself.
 	Origin SiteName
-	// Passports are the accepted passports. Only forwarding opens them.
+	// Passports are the accepted passports, and Sets the visas that came otherwise.
+	// Only forwarding opens them.
 	Passports []Passport
+	Sets      []VisaSet
 	// Unbound tells that a passport without aud was relied on; the audit
 	// record says so.
 	Unbound bool

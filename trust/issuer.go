@@ -14,6 +14,7 @@ const (
 	KindLogin    Kind = "login"    // signs people in
 	KindPassport Kind = "passport" // signs passports (a GA4GH broker)
 	KindVisa     Kind = "visa"     // signs visas
+	KindClaims   Kind = "claims"   // is a source of aggregated or distributed claims
 )
 
 // Mode says whose evidence decides which of an issuer's keys are believed
@@ -66,6 +67,29 @@ type IssuerPolicy struct {
 	AllowMissingKeyID   bool   // accept tokens without kid when exactly one key is usable
 	WaiveKeyUse         bool   // take keys whose use or alg says encryption; visible and audited
 	MaxStale            time.Duration
+
+	// LinksFor lists the issuers about whose identities LinkedIdentities visas of
+	// this issuer are believed, besides its own (link authority; passports.md, row
+	// 47). Empty: it may link nobody.
+	LinksFor []string
+	// MaxAssertedAge ends what a visa allows that long after its asserted, however
+	// late its exp (maxAuthzTTL in GA4GH Passport 1.2, "Visa Expiry"). 0: no such end.
+	MaxAssertedAge time.Duration
+	// AccessTokenVisas takes visas in the deprecated form of an access token, and
+	// polls for them.
+	AccessTokenVisas bool
+
+	Tokens TokenWay // how its access tokens become passports
+	// OpaqueTokens says that an access token that is not a JWT is this issuer's. At
+	// most one issuer of a configuration says so (passports.md, row 65).
+	OpaqueTokens bool
+	// ScopeArray takes scope as a JSON array, which the standard does not know.
+	ScopeArray bool
+	SignIn     bool     // people may sign in here with it
+	Scopes     []string // asked for at sign-in
+	Client     Client
+	Endpoints  Endpoints // the operator's own word; "" leaves it to discovery
+	Claims     ClaimSource
 }
 
 // Is tells whether the issuer is trusted for k.

@@ -31,4 +31,13 @@ const (
 	ReasonValueOutOfScope     Reason = "value_out_of_scope"    // value has none of the allowed prefixes
 	ReasonUnsupportedToken    Reason = "unsupported_token"     // a kind of token this node does not take
 	ReasonUnsupportedVisaType Reason = "unsupported_visa_type" // a custom type that is not enabled
+	ReasonRevoked             Reason = "revoked"               // this site's operator, or its issuer, took it back
+	ReasonPolling             Reason = "not_confirmed"         // an access token visa that its issuer did not confirm
+	ReasonLinkAuthority       Reason = "link_authority"        // a link by an issuer that may not make it
+	ReasonLinkValue           Reason = "link_value"            // a LinkedIdentities value that cannot be read
+	ReasonNotProven           Reason = "not_proven"            // bound to a key whose possession was not shown
+	ReasonProof               Reason = "bad_proof"             // a DPoP proof that does not hold
+	ReasonScope               Reason = "scope"                 // an access token without the scopes that are needed
+	ReasonProvider            Reason = "provider"              // the issuer could not be asked, or gave nothing usable
+	ReasonSession             Reason = "session"               // no such session, or it has ended
 )
