@@ -30,8 +30,9 @@ var floors = map[string]int{
 	// with it.
 	"trust/access": 2, "trust/audit": 2, "trust/jose": 2,
 	"query/privacy": 3, "trust/policy": 3, "query/beacon": 3,
-	"trust/passport": 4, "trust/passport/passporttest": 5,
+	"trust/passport": 4, "trust/passport/passporttest": 5, "trust/claims": 4,
 	"trust/issuers": 5, "query/local": 5, "federation": 5, // desks
+	"trust/bearer": 5,
 	"store": 6, "federation/gossip": 6, "federation/wire": 6, "trust/discovery": 6, // wires
 	"query/source/variants": 6, "node/config": 6,
 	"node/web": 7, "node/admin": 7, // doors: decode, call one desk, encode
