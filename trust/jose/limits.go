@@ -47,3 +47,7 @@ const (
 	// in milliseconds or an attack, not an expiry (passports.md, row 105).
 	maxNumericDate = 1 << 33
 )
+
+// embeddedTypes are the media types of tokens that are verified with the key
+// that they carry: a proof that its sender holds that key, and nothing else.
+var embeddedTypes = []string{"dpop+jwt"}
