@@ -59,7 +59,7 @@ Exit codes: 0 done; 1 failed; 2 usage; 3 not authenticated or denied;
 	})
 	root.AddCommand(
 		demoCommand(), initCommand(), runCommand(), reloadCommand(), configCommand(),
-		siteCommand(), sitesCommand(), issuersCommand(), datasetsCommand(), grantsCommand(), policyCommand(),
+		siteCommand(), sitesCommand(), issuersCommand(), datasetsCommand(), grantsCommand(), policyCommand(), keysCommand(),
 		whoamiCommand(), queryCommand(), auditCommand(), statusCommand(), simulateCommand(),
 		versionCommand(),
 	)

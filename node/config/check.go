@@ -32,6 +32,7 @@ func (c *Config) check(n *notes) {
 	c.checkPolicy(n)
 	c.checkPrivacy(n)
 	c.checkLimits(n)
+	c.checkRoles(n)
 	oneOf(n, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(n, "log.format", c.Log.Format, "json", "text")
 }

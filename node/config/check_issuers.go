@@ -12,6 +12,12 @@ import (
 func (i *Issuer) fillDefaults(n *notes, at string) {
 	orDefault(n, at+".mode", &i.Mode, trust.ModeDirectQuorum)
 	orDefault(n, at+".max_stale", &i.MaxStale, defaultMaxStale)
+	if i.SignIn || i.Client.CommandLineID != "" {
+		orDefault(n, at+".scopes", &i.Scopes, []string{"openid", passportClaim})
+	}
+	if i.is(trust.KindClaims) {
+		orDefault(n, at+".claims.names", &i.Claims.Names, []string{passportClaim})
+	}
 	if i.usesWitnesses() {
 		orDefault(n, at+".k", &i.K, max(2, len(i.Witnesses)/2+1))
 	}
@@ -45,10 +51,13 @@ func (c *Config) checkIssuers(n *notes) {
 		c.checkMode(n, at, one)
 		c.checkBinding(n, at, one)
 		one.checkScope(n, at)
+		c.checkTokens(n, at, one)
+		c.checkLinks(n, at, one)
 		one.checkFiles(n, at)
 		one.warnLoose(n, at)
 		within(n, at+".max_stale", one.MaxStale, minIssuerPoll, maxStaleCap)
 	}
+	c.checkOpaque(n)
 }
 
 // checkName: an issuer is an https URL without query and fragment (OpenID
@@ -89,10 +98,10 @@ func httpsURL(n *notes, key, hint, value, without string) {
 
 func (i *Issuer) checkKinds(n *notes, at string) {
 	if len(i.Kinds) == 0 {
-		n.problem(at+".kinds", "write what it may sign, of [login, passport, visa]", "is missing; the issuer is trusted for nothing")
+		n.problem(at+".kinds", "write what it may sign, of [login, passport, visa, claims]", "is missing; the issuer is trusted for nothing")
 	}
 	for j, k := range i.Kinds {
-		oneOf(n, item(at+".kinds", j), string(k), string(trust.KindLogin), string(trust.KindPassport), string(trust.KindVisa))
+		oneOf(n, item(at+".kinds", j), string(k), string(trust.KindLogin), string(trust.KindPassport), string(trust.KindVisa), string(trust.KindClaims))
 	}
 }
 

@@ -12,6 +12,7 @@
 package config
 
 import (
+	"crypto/ecdsa"
 	"time"
 
 	"github.com/candignode/candignode/trust"
@@ -34,6 +35,11 @@ type Config struct {
 	Limits      Limits    `yaml:"limits"`
 	Log         Log       `yaml:"log"`
 	Metrics     Metrics   `yaml:"metrics"`
+	Sessions    Sessions  `yaml:"sessions"`
+	Claims      Claims    `yaml:"claims"`
+	Signing     Signing   `yaml:"signing"`
+	DAC         DAC       `yaml:"dac"`
+	Broker      Broker    `yaml:"broker"`
 
 	path     string
 	warnings []Problem
@@ -74,6 +80,9 @@ type API struct {
 type TLS struct {
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
+	// ClientCertificates asks clients for a certificate, so that tokens may be
+	// bound to it (RFC 8705). Who has none is served all the same.
+	ClientCertificates bool `yaml:"client_certificates"`
 }
 
 // Enabled tells whether the listener speaks TLS itself.
@@ -107,7 +116,22 @@ type Issuer struct {
 	WaiveKeyUse           bool             `yaml:"waive_key_use"`
 	MaxStale              time.Duration    `yaml:"max_stale"`
 
-	jwks, ca []byte // the files, as they were when the configuration was loaded
+	Tokens           trust.TokenWay `yaml:"tokens"`
+	OpaqueTokens     bool           `yaml:"opaque_tokens"`
+	ScopeArray       bool           `yaml:"scope_array"`
+	SignIn           bool           `yaml:"sign_in"`
+	Scopes           []string       `yaml:"scopes"`
+	Client           Client         `yaml:"client"`
+	Endpoints        Endpoints      `yaml:"endpoints"`
+	AccessTokenVisas bool           `yaml:"access_token_visas"`
+	LinksFor         []string       `yaml:"links_for"`
+	MaxAssertedAge   time.Duration  `yaml:"max_asserted_age"`
+	Claims           ClaimSource    `yaml:"claims"`
+
+	// The files, as they were when the configuration was loaded.
+	jwks, ca           []byte
+	clientKey          *ecdsa.PrivateKey
+	secret, claimToken trust.AccessToken
 }
 
 // PeerClientIDs are one peer's client ids at an issuer, as its operator told us.

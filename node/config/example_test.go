@@ -25,7 +25,7 @@ import (
 func site(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, sub := range []string{"tls", "issuers", "policy"} {
+	for _, sub := range []string{"tls", "issuers", "policy", "keys"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o750); err != nil {
 			t.Fatal(err)
 		}
@@ -35,6 +35,17 @@ func site(t testing.TB) string {
 	put(t, dir, "tls/key.pem", key)
 	put(t, dir, "tls/private-ca.pem", cert)
 	put(t, dir, "issuers/registered-access.jwks.json", []byte(publicJWKS))
+	for _, name := range []string{"client", "visa", "passport", "link"} {
+		if _, err := CreateSigningKey(filepath.Join(dir, "keys", name+".key")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := CreateSubjectsKey(filepath.Join(dir, "keys/subjects.key")); err != nil {
+		t.Fatal(err)
+	}
+	put(t, dir, "keys/dac.token", []byte("agreed-beforehand\n"))
+	put(t, dir, "keys/dac.secret", []byte("a-secret\n"))
+	put(t, dir, "keys/portal.jwks.json", []byte(publicJWKS))
 	put(t, dir, "policy/own.rego", []byte("package own\n"))
 	return dir
 }

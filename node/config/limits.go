@@ -44,6 +44,16 @@ const (
 	maxTimeout = 5 * time.Minute
 	// maxConcurrent questions; each may hold a connection's stream at every peer.
 	maxConcurrent = 10_000
+	// minSession and maxSession: below, nobody gets anything done; above, a stolen
+	// token is worth too much.
+	minSession = time.Minute
+	maxSession = 30 * 24 * time.Hour
+	// maxSessions that one person may have.
+	maxSessions = 1000
+	// minTTL and maxTTL of what this site signs: below, clocks that differ refuse
+	// it; above, it cannot be taken back for too long (passports.md, row 115).
+	minTTL = time.Minute
+	maxTTL = 24 * time.Hour
 	// maxCacheEntries and maxCacheBytes bound what a typing mistake can cost.
 	maxCacheEntries = 10_000_000
 	maxCacheBytes   = 1 << 34
@@ -65,4 +75,9 @@ const (
 	defaultConcurrent = 64
 	defaultEntries    = 10_000
 	defaultBytes      = 64 << 20
+	defaultSession    = 12 * time.Hour
+	defaultSessions   = 20
+	defaultVisaTTL    = time.Hour
+	// A passport for one target is used within seconds; the rest is for clocks.
+	defaultPassportTTL = 10 * time.Minute
 )

@@ -117,6 +117,7 @@ func (c *Config) fillDefaults(n *notes) {
 	orDefault(n, "limits.concurrent_questions", &c.Limits.ConcurrentQuestions, defaultConcurrent)
 	orDefault(n, "limits.cache_entries", &c.Limits.CacheEntries, defaultEntries)
 	orDefault(n, "limits.cache_bytes", &c.Limits.CacheBytes, defaultBytes)
+	c.fillRoleDefaults(n)
 	for i := range c.Issuers {
 		c.Issuers[i].fillDefaults(n, item("issuers", i))
 	}
@@ -133,9 +134,14 @@ func orDefault[T any](n *notes, key string, target *T, value T) {
 
 // resolvePaths makes every path absolute.
 func (c *Config) resolvePaths(dir string) {
-	paths := []*string{&c.DataDir, &c.Federation.NodeKey, &c.API.TLS.Cert, &c.API.TLS.Key, &c.Admin.Socket, &c.Policy.Dir}
+	paths := []*string{&c.DataDir, &c.Federation.NodeKey, &c.API.TLS.Cert, &c.API.TLS.Key, &c.Admin.Socket, &c.Policy.Dir,
+		&c.DAC.Key, &c.Broker.Key, &c.Broker.LinkKey, &c.Signing.SubjectsKey}
+	for i := range c.Broker.Clients {
+		paths = append(paths, &c.Broker.Clients[i].JWKSFile)
+	}
 	for i := range c.Issuers {
-		paths = append(paths, &c.Issuers[i].JWKSFile, &c.Issuers[i].CAFile)
+		paths = append(paths, &c.Issuers[i].JWKSFile, &c.Issuers[i].CAFile,
+			&c.Issuers[i].Client.Key, &c.Issuers[i].Client.SecretFile, &c.Issuers[i].Claims.TokenFile)
 	}
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {

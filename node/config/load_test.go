@@ -318,13 +318,18 @@ func TestReloadNamesWhatNeedsARestart(t *testing.T) {
 	for _, key := range []string{"site.name", "site.display_name", "data_dir", "federation.listen", "federation.advertise",
 		"federation.network", "federation.node_key", "api.listen", "api.external_url", "api.tls.cert", "api.tls.key", "admin.socket",
 		"limits.query_timeout", "limits.peer_timeout", "limits.issuer_poll", "limits.concurrent_questions", "limits.cache_entries",
-		"limits.cache_bytes", "log.format", "metrics.listen"} {
+		"limits.cache_bytes", "log.format", "metrics.listen", "api.tls.client_certificates",
+		"sessions.life", "sessions.max_per_person", "claims.arrays", "signing.subjects_key",
+		"dac.source", "dac.key", "dac.visa_ttl", "dac.claim_name",
+		"broker.enabled", "broker.key", "broker.link_key", "broker.passport_ttl", "broker.array_claims",
+		"broker.clients[].id", "broker.clients[].jwks_file", "broker.clients[].targets", "broker.clients[].redirect_uris"} {
 		restart[key] = true
 	}
 	for _, key := range Keys() {
 		next := *old
 		next.Issuers, next.DatasetList = slices.Clone(old.Issuers), slices.Clone(old.DatasetList)
 		next.Federation.PeerList = slices.Clone(old.Federation.PeerList)
+		next.Broker.Clients = slices.Clone(old.Broker.Clients)
 		next.Issuers[0].PeerClientIDs = slices.Clone(old.Issuers[0].PeerClientIDs)
 		change(reflect.ValueOf(&next).Elem(), strings.ReplaceAll(key, "[]", ""))
 		named := Changes(old, &next)

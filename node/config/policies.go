@@ -5,6 +5,7 @@ import (
 
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/access"
+	"github.com/candignode/candignode/trust/jose"
 )
 
 // IssuerPolicies gives what the trust desk needs to know of each issuer, in the
@@ -30,6 +31,22 @@ func (c *Config) IssuerPolicies() []trust.IssuerPolicy {
 			AllowMissingKeyID:   i.AllowMissingKID,
 			WaiveKeyUse:         i.WaiveKeyUse,
 			MaxStale:            i.MaxStale,
+			LinksFor:            slices.Clone(i.LinksFor),
+			MaxAssertedAge:      i.MaxAssertedAge,
+			AccessTokenVisas:    i.AccessTokenVisas,
+			Tokens:              i.Tokens,
+			OpaqueTokens:        i.OpaqueTokens,
+			ScopeArray:          i.ScopeArray,
+			SignIn:              i.SignIn,
+			Scopes:              slices.Clone(i.Scopes),
+			Client:              i.client(),
+			Endpoints: trust.Endpoints{
+				Authorization: i.Endpoints.Authorization, Token: i.Endpoints.Token, UserInfo: i.Endpoints.UserInfo,
+				Introspection: i.Endpoints.Introspection, DeviceAuthorization: i.Endpoints.DeviceAuthorization,
+			},
+			Claims: trust.ClaimSource{
+				Endpoints: slices.Clone(i.Claims.Endpoints), Names: slices.Clone(i.Claims.Names), Token: i.claimToken,
+			},
 		}
 		for _, peer := range i.PeerClientIDs {
 			if p.PeerClientIDs == nil {
@@ -64,3 +81,13 @@ func (c *Config) Datasets() []access.Dataset {
 
 // Peers gives the pinned peers, in the order of the file.
 func (c *Config) Peers() []Peer { return slices.Clone(c.Federation.PeerList) }
+
+// client is this node to the issuer.
+func (i Issuer) client() trust.Client {
+	client := trust.Client{ID: i.Client.ID, Secret: i.secret, CommandLineID: i.Client.CommandLineID}
+	if i.clientKey != nil {
+		client.Key = i.clientKey
+		client.KeyID, _ = jose.Thumbprint(i.clientKey.Public()) // a P-256 key always has one
+	}
+	return client
+}

@@ -67,6 +67,9 @@ func Render(o InitOptions) ([]byte, error) {
 	for _, examples := range []string{"federation.peers", "issuers", "datasets"} {
 		p.commentOutBelow(examples)
 	}
+	for _, role := range []string{"signing", "dac", "broker"} {
+		p.commentOut(role)
+	}
 	p.commentOut("privacy.round")
 	p.commentOut("privacy.budget")
 	text := []byte(strings.Join(p.lines, "\n"))

@@ -13,7 +13,7 @@ import (
 var atStart = []string{
 	"site", "data_dir",
 	"federation.listen", "federation.advertise", "federation.network", "federation.node_key",
-	"api", "admin", "metrics", "limits", "log.format",
+	"api", "admin", "metrics", "limits", "log.format", "sessions", "claims", "signing", "dac", "broker",
 }
 
 // Restart names the keys in which next differs from running and that need a
@@ -69,6 +69,15 @@ func (i Issuer) changedFiles(key string, next Issuer) []string {
 	}
 	if !slices.Equal(i.ca, next.ca) {
 		keys = append(keys, join(key, "ca_file"))
+	}
+	if i.clientKey != next.clientKey && (i.clientKey == nil || next.clientKey == nil || !i.clientKey.Equal(next.clientKey)) {
+		keys = append(keys, join(key, "client.key"))
+	}
+	if i.secret.Digest() != next.secret.Digest() {
+		keys = append(keys, join(key, "client.secret_file"))
+	}
+	if i.claimToken.Digest() != next.claimToken.Digest() {
+		keys = append(keys, join(key, "claims.token_file"))
 	}
 	return keys
 }
