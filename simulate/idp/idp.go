@@ -1,7 +1,9 @@
-// Package idp is a pair of pretend issuers: OpenID providers with real keys, a
-// discovery document and a key set over HTTPS, and passports and visas that verify.
-// They sign whatever they are told to, which is what makes them pretend; nothing of
-// the daemon uses them.
+// Package idp is a pretend OpenID provider, or several on one address: real keys,
+// discovery, sign-in by code and by device, token exchange for passports, UserInfo,
+// introspection and claim sources, over HTTPS, as GA4GH AAI 1.2 asks of brokers.
+// Everything that it signs verifies. It signs whatever it is told to, signs anybody
+// in without a password and can be told to misbehave, which is what makes it
+// pretend; nothing of the daemon uses it.
 package idp
 
 import (
@@ -12,7 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -32,11 +34,16 @@ var ErrNoIssuer = errors.New("no such pretend issuer")
 // keys live in a directory and are read anew for every request, so that another
 // process may rotate them.
 type Server struct {
+	// Now is the time that the issuers go by: time.Now, unless it is replaced
+	// before the server is used.
+	Now func() time.Time
+
 	dir, base string
 	names     []string
 	tls       *tls.Config
 	ca        []byte
 	changing  sync.Mutex
+	providers map[string]*provider
 }
 
 // Open loads the issuers from dir, or makes them there. base is the address
@@ -45,7 +52,7 @@ func Open(dir, base string, names ...string) (*Server, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, base: base, names: names}
+	s := &Server{Now: time.Now, dir: dir, base: base, names: names, providers: map[string]*provider{}}
 	var err error
 	if s.ca, err = authority(dir); err != nil {
 		return nil, err
@@ -54,6 +61,7 @@ func Open(dir, base string, names ...string) (*Server, error) {
 		return nil, err
 	}
 	for _, name := range names {
+		s.providers[name] = newProvider(s, name)
 		if _, err := os.Stat(s.keyFile(name)); errors.Is(err, os.ErrNotExist) {
 			if err := s.Rotate(name); err != nil {
 				return nil, err
@@ -74,33 +82,6 @@ func (s *Server) TLSConfig() *tls.Config { return s.tls }
 // Name is an issuer's identifier.
 func (s *Server) Name(issuer string) string { return s.base + "/" + issuer }
 
-// Handler serves each issuer's discovery document and key set.
-func (s *Server) Handler() http.Handler {
-	mux := http.NewServeMux()
-	for _, name := range s.names {
-		issuer := s.Name(name)
-		mux.HandleFunc("GET /"+name+"/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			json.NewEncoder(w).Encode(map[string]any{
-				"issuer": issuer, "jwks_uri": issuer + "/jwks",
-				"authorization_endpoint": issuer + "/authorize", "token_endpoint": issuer + "/token",
-				"response_types_supported": []string{"code"}, "subject_types_supported": []string{"public"},
-				"id_token_signing_alg_values_supported": []string{"RS256", "ES256"},
-			})
-		})
-		mux.HandleFunc("GET /"+name+"/jwks", func(w http.ResponseWriter, _ *http.Request) {
-			body, err := s.keySet(name)
-			if err != nil {
-				http.Error(w, "the keys cannot be read", http.StatusInternalServerError)
-				return
-			}
-			w.Header().Set("Content-Type", "application/json")
-			w.Write(body)
-		})
-	}
-	return mux
-}
-
 func (s *Server) keySet(name string) ([]byte, error) {
 	held, err := s.keys(name)
 	if err != nil {
@@ -115,65 +96,37 @@ func (s *Server) keySet(name string) ([]byte, error) {
 	return jose.MarshalKeySet(published)
 }
 
-// Grant is what a ControlledAccessGrants visa of the pretend committee says.
-type Grant struct {
-	Value  string
-	Source string
-}
-
-// Researcher is whom a passport is for.
-type Researcher struct {
-	Subject  string
-	Audience []string // client ids; empty: a passport without aud
-	Visas    []Grant
-}
-
-// Passport signs a passport by the first of the server's issuers around visas by
-// the last, valid from now for Life.
-func (s *Server) Passport(r Researcher, now time.Time) (string, error) {
-	broker, committee := s.names[0], s.names[len(s.names)-1]
-	visas := []string{}
-	for _, g := range r.Visas {
-		visa, err := s.sign(committee, "vnd.ga4gh.visa+jwt", now, map[string]any{
-			"sub": r.Subject, "scope": "ga4gh",
-			"ga4gh_visa_v1": map[string]any{
-				"type": trust.VisaControlledAccessGrants, "asserted": now.Add(-24 * time.Hour).Unix(),
-				"value": g.Value, "source": g.Source, "by": "dac",
-			},
-		})
-		if err != nil {
-			return "", err
-		}
-		visas = append(visas, visa)
-	}
-	claims := map[string]any{"sub": r.Subject, "ga4gh_passport_v1": visas}
-	if len(r.Audience) > 0 {
-		claims["aud"] = r.Audience
-	}
-	return s.sign(broker, "vnd.ga4gh.passport+jwt", now, claims)
-}
-
 // sign signs claims with the issuer's newest key, also when it was withdrawn:
-// that is what a thief of the key would do.
+// that is what a thief of the key would do. iss, iat, exp and jti are filled in
+// where claims has none; a nil value leaves the member out.
 func (s *Server) sign(name, typ string, now time.Time, claims map[string]any) (string, error) {
 	held, err := s.keys(name)
 	if err != nil {
 		return "", err
 	}
+	if len(held) == 0 {
+		return "", fmt.Errorf("%s: %w: it has no key", name, ErrNoIssuer)
+	}
 	key := held[len(held)-1]
-	var jti [12]byte
-	rand.Read(jti[:])
-	claims["iss"], claims["iat"], claims["exp"] = s.Name(name), now.Unix(), now.Add(Life).Unix()
-	claims["jti"] = base64.RawURLEncoding.EncodeToString(jti[:])
-	payload, err := json.Marshal(claims)
+	filled := map[string]any{"iss": s.Name(name), "iat": now.Unix(), "exp": now.Add(Life).Unix(), "jti": random()}
+	maps.Copy(filled, claims)
+	maps.DeleteFunc(filled, func(_ string, value any) bool { return value == nil })
+	payload, err := json.Marshal(filled)
 	if err != nil {
 		return "", fmt.Errorf("claims: %w", err)
 	}
 	header := jose.Header{Algorithm: key.Algorithm, Type: typ, KeyID: key.KeyID}
-	if typ == "vnd.ga4gh.visa+jwt" {
+	if typ == typeVisa {
 		header.JKU = s.Name(name) + "/jwks"
 	}
 	return jose.Sign(header, payload, key.private)
+}
+
+// random is 128 bits or a little more, as text.
+func random() string {
+	var b [18]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
 // Rotate gives the issuer a new signing key beside those it has. RS256 and ES256
