@@ -26,9 +26,13 @@
 #   input.now                      nanoseconds since 1970. There is no other clock:
 #                                  the same input always gives the same decision.
 #   input.site                     this site's name
-#   input.caller                   {anonymous, iss, sub, origin, unbound, until}
+#   input.caller                   {anonymous, iss, sub, origin, unbound, until, person, linked}
+#                                  where linked are further identities of the caller, joined by
+#                                  visas that this site believes: {iss, sub, until}
 #   input.visas[type][value]       array of accepted visas with exactly that type and value,
-#                                  {digest, iss, sub, type, value, source, by, asserted, expires}
+#                                  {digest, iss, sub, type, value, source, by, asserted, expires,
+#                                  person, person_until}; visas of one person have the same person,
+#                                  for as long as person_until where their iss and sub differ
 #   input.request                  {entity, granularity}
 #   dataset             {access, value, issuers, sources, by, registered_by, grants}
 #                                  where grants are the caller's own: {id, iss, sub, created, until}

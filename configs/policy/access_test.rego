@@ -14,9 +14,11 @@ researcher := {
 	"origin": "",
 	"unbound": false,
 	"until": 2000,
+	"person": "https://idp.example.org/ ada",
+	"linked": [],
 }
 
-anonymous := {"anonymous": true, "iss": "", "sub": "", "origin": "", "unbound": false, "until": 0}
+anonymous := {"anonymous": true, "iss": "", "sub": "", "origin": "", "unbound": false, "until": 0, "person": " ", "linked": []}
 
 # A question about one dataset. Members of dataset that matter are given, the
 # others take what an operator's configuration gives them.

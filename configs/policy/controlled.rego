@@ -22,21 +22,36 @@ ceilings[dataset.id] contains {
 	fits(visa, dataset)
 }
 
-# A local grant is for one identity: the pair of issuer and sub.
+# A local grant is for one identity, the pair of issuer and sub, and for those that
+# are linked to it.
 ceilings[dataset.id] contains {
 	"granularity": "count",
 	"exact": true,
 	"rule": "local grant",
 	"visas": [],
 	"grants": [grant.id],
-	"until": grant.until,
+	"until": min({grant.until, linked_until}),
 } if {
 	signed_in
 	some dataset in input.datasets
 	some grant in dataset.grants
-	grant.iss == input.caller.iss
-	grant.sub == input.caller.sub
 	grant.until > input.now
+	some linked_until in is_caller(grant)
+	linked_until > input.now
+}
+
+# Until when the identity that a grant names is the caller's.
+is_caller(grant) := ends if {
+	own := {input.caller.until |
+		grant.iss == input.caller.iss
+		grant.sub == input.caller.sub
+	}
+	linked := {identity.until |
+		some identity in input.caller.linked
+		grant.iss == identity.iss
+		grant.sub == identity.sub
+	}
+	ends := own | linked
 }
 
 missing[dataset.id] contains "a ControlledAccessGrants visa for this dataset, or a local grant" if {

@@ -181,3 +181,15 @@ test_open_datasets_miss_no_permission if {
 		says_nothing(ask(researcher, flawed, dataset))
 	}
 }
+
+# Rows 42 and 45: a grant is for the identity it names and for those that accepted
+# links join to it, no longer than the link.
+test_grant_of_a_linked_identity if {
+	caller := object.union(researcher, {"iss": "https://other.example.org/", "sub": "a.l."})
+	linked := object.union(caller, {"linked": [{"iss": "https://idp.example.org/", "sub": "ada", "until": 1300}]})
+	nothing(ask(caller, {}, {"grants": [local]}))
+	ceilings := access.ceilings.d with input as ask(linked, {}, {"grants": [local]})
+	{[c.rule, c.until] | some c in ceilings} == {["local grant", 1300]}
+	ended := object.union(caller, {"linked": [{"iss": "https://idp.example.org/", "sub": "ada", "until": now}]})
+	nothing(ask(ended, {}, {"grants": [local]}))
+}

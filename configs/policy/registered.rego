@@ -18,15 +18,16 @@ ceilings[dataset.id] contains {
 	dataset.registered_by == "login"
 }
 
-# Both visas carry the same value, and speak of the same person at the same
-# issuer: the same sub elsewhere is somebody else.
+# Both visas carry the same value, and speak of the same person: one sub at one
+# issuer, or two that visas join which this site believes. The same sub elsewhere is
+# somebody else.
 ceilings[dataset.id] contains {
 	"granularity": "count",
 	"exact": false,
 	"rule": "registered by visas",
 	"visas": [terms.digest, status.digest],
 	"grants": [],
-	"until": min({terms.expires, status.expires}),
+	"until": min({terms.expires, status.expires} | links_end(terms, status)),
 } if {
 	signed_in
 	some dataset in input.datasets
@@ -39,10 +40,22 @@ ceilings[dataset.id] contains {
 	takes(dataset.by, terms.by)
 	fits(terms, dataset)
 	some status in input.visas.ResearcherStatus[value]
-	status.iss == terms.iss
-	status.sub == terms.sub
+	status.person == terms.person
+	every link_end in links_end(terms, status) {
+		link_end > input.now
+	}
 	takes(dataset.by, status.by)
 	fits(status, dataset)
+}
+
+# The end of the links that make two identities one person.
+links_end(a, b) := set() if same_identity(a, b)
+
+links_end(a, b) := {a.person_until, b.person_until} if not same_identity(a, b)
+
+same_identity(a, b) if {
+	a.iss == b.iss
+	a.sub == b.sub
 }
 
 # The value is the policy that was accepted. A dataset without a value takes any,

@@ -22,9 +22,12 @@ by_visas := {"access": "registered", "value": "", "by": []}
 by_login := {"access": "registered", "registered_by": "login", "value": "", "by": []}
 
 registered_visas(t, s) := {
-	"AcceptedTermsAndPolicies": {t.value: [t]},
-	"ResearcherStatus": {s.value: [s]},
+	"AcceptedTermsAndPolicies": {t.value: [of_somebody(t)]},
+	"ResearcherStatus": {s.value: [of_somebody(s)]},
 }
+
+# A visa without links is of its own identity, for ever.
+of_somebody(v) := object.union({"person": concat(" ", [v.iss, v.sub]), "person_until": 9223372036854775807}, v)
 
 changed(visa, what) := object.union(visa, what)
 
@@ -65,6 +68,28 @@ test_values_must_agree if {
 test_visas_must_be_of_one_identity if {
 	nothing(ask(researcher, registered_visas(terms, changed(status, {"iss": "https://other.example.org/"})), by_visas))
 	nothing(ask(researcher, registered_visas(terms, changed(status, {"sub": "r2"})), by_visas))
+}
+
+# Rows 30 and 43: two identities that accepted links join are one person, until
+# the link ends, whatever the visas' own ends (row 55).
+test_linked_identities_are_one_person if {
+	joined := {"person": "https://ra.example.org/ r1", "person_until": 1200}
+	elsewhere := changed(status, object.union(joined, {"iss": "https://other.example.org/", "sub": "x"}))
+	ceilings := access.ceilings.d with input as ask(researcher, registered_visas(changed(terms, joined), elsewhere), by_visas)
+	{c.until | some c in ceilings} == {1200}
+}
+
+test_an_expired_link_joins_nobody if {
+	joined := {"person": "https://ra.example.org/ r1", "person_until": now}
+	elsewhere := changed(status, object.union(joined, {"iss": "https://other.example.org/", "sub": "x"}))
+	nothing(ask(researcher, registered_visas(changed(terms, joined), elsewhere), by_visas))
+}
+
+# A link does not shorten what needs none.
+test_one_identity_needs_no_link if {
+	joined := {"person": "https://ra.example.org/ r1", "person_until": now}
+	visas := registered_visas(changed(terms, joined), changed(status, joined))
+	rules(ask(researcher, visas, by_visas)) == {"registered by visas"}
 }
 
 test_the_value_the_dataset_takes if {

@@ -51,6 +51,7 @@ func sameQuestion(a, b access.Input) bool {
 	return a.Now.Equal(b.Now) && a.Site == b.Site && a.Entity == b.Entity && a.Granularity == b.Granularity &&
 		a.Caller.Identity == b.Caller.Identity && a.Caller.Until.Equal(b.Caller.Until) &&
 		a.Caller.Origin == b.Caller.Origin && a.Caller.Unbound == b.Caller.Unbound &&
+		a.Caller.Person == b.Caller.Person && slices.Equal(a.Caller.Linked, b.Caller.Linked) &&
 		sameVisas(a.Caller.Visas, b.Caller.Visas)
 }
 
@@ -78,7 +79,8 @@ type words struct {
 	entity, granularity                                                    *ast.Term
 	id, access, value, issuers, sources, by, registeredBy, grants, created *ast.Term
 	digest, kind, source, asserted, expires                                *ast.Term
-	empty                                                                  *ast.Term
+	person, personUntil, linked                                            *ast.Term
+	empty, forever                                                         *ast.Term
 }
 
 func newWords() words {
@@ -90,7 +92,8 @@ func newWords() words {
 		id: s("id"), access: s("access"), value: s("value"), issuers: s("issuers"), sources: s("sources"), by: s("by"),
 		registeredBy: s("registered_by"), grants: s("grants"), created: s("created"),
 		digest: s("digest"), kind: s("type"), source: s("source"), asserted: s("asserted"), expires: s("expires"),
-		empty: ast.ArrayTerm(),
+		person: s("person"), personUntil: s("person_until"), linked: s("linked"),
+		empty: ast.ArrayTerm(), forever: number(math.MaxInt64),
 	}
 }
 
@@ -112,6 +115,8 @@ func (p *Policy) value(inputs []access.Input) ast.Value {
 			ast.Item(w.origin, text(string(caller.Origin))),
 			ast.Item(w.unbound, ast.InternedTerm(caller.Unbound)),
 			ast.Item(w.until, nanos(caller.Until)),
+			ast.Item(w.person, person(caller.Person, caller.Identity)),
+			ast.Item(w.linked, w.linkedOf(caller)),
 		)),
 		ast.Item(w.visas, p.visas(caller)),
 		ast.Item(w.request, ast.ObjectTerm(
@@ -154,19 +159,57 @@ func (w *words) dataset(in access.Input) *ast.Term {
 	)
 }
 
-// ownGrants keeps the grants of this caller for this dataset, whatever else was
-// handed in. Nobody's grants are nobody's.
+// linkedOf lists the caller's further identities.
+func (w *words) linkedOf(caller trust.Caller) *ast.Term {
+	if len(caller.Linked) == 0 {
+		return w.empty
+	}
+	terms := make([]*ast.Term, len(caller.Linked))
+	for i, l := range caller.Linked {
+		terms[i] = ast.ObjectTerm(
+			ast.Item(w.iss, text(l.Issuer)), ast.Item(w.sub, text(l.Subject)), ast.Item(w.until, nanos(l.Until)),
+		)
+	}
+	return ast.ArrayTerm(terms...)
+}
+
+// person names whom accepted links make one: text that is the same for all
+// identities of one person, and for no other's. An issuer has no space in it.
+func person(linked, own trust.Identity) *ast.Term {
+	if linked.IsZero() {
+		linked = own
+	}
+	return ast.StringTerm(linked.Issuer + " " + linked.Subject)
+}
+
+// ownGrants keeps the grants of this caller for this dataset, under any of the
+// caller's identities, whatever else was handed in. Nobody's grants are nobody's.
 func ownGrants(in access.Input) []access.Grant {
 	if in.Caller.Anonymous() {
 		return nil
 	}
 	own := make([]access.Grant, 0, len(in.Grants))
 	for _, g := range in.Grants {
-		if g.Identity == in.Caller.Identity && g.Dataset == in.Dataset.ID && g.ID != "" {
+		if !holdersEnd(in.Caller, g).IsZero() && g.Dataset == in.Dataset.ID && g.ID != "" {
 			own = append(own, g)
 		}
 	}
 	return own
+}
+
+// holdersEnd tells until when a grant is the caller's own: its own end for the
+// identity that the caller showed, at the latest the end of the links for another.
+// Zero: it is somebody else's.
+func holdersEnd(caller trust.Caller, g access.Grant) time.Time {
+	if g.Identity == caller.Identity {
+		return g.Until
+	}
+	for _, l := range caller.Linked {
+		if l.Identity == g.Identity && !g.Until.IsZero() && !l.Until.IsZero() {
+			return earliest(g.Until, l.Until)
+		}
+	}
+	return time.Time{}
 }
 
 // visas groups the caller's visas by type and value, so that a rule looks up the
@@ -204,6 +247,10 @@ func (w *words) visa(v trust.Visa) *ast.Term {
 		{Value: ast.String(v.Digest.String())}, {Value: ast.String(v.Issuer)}, {Value: ast.String(v.Subject)},
 		{Value: ast.String(v.Type)}, {Value: ast.String(v.Value)}, {Value: ast.String(v.Source)}, {Value: ast.String(v.By)},
 	}
+	personUntil := w.forever
+	if !v.PersonUntil.IsZero() {
+		personUntil = nanos(v.PersonUntil)
+	}
 	return ast.ObjectTerm(
 		ast.Item(w.digest, &terms[0]),
 		ast.Item(w.iss, &terms[1]),
@@ -214,6 +261,8 @@ func (w *words) visa(v trust.Visa) *ast.Term {
 		ast.Item(w.by, &terms[6]),
 		ast.Item(w.asserted, nanos(v.Asserted)),
 		ast.Item(w.expires, nanos(v.Expires)),
+		ast.Item(w.person, person(v.Person, v.Identity)),
+		ast.Item(w.personUntil, personUntil),
 	)
 }
 

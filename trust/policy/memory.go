@@ -124,11 +124,19 @@ func (k *keyer) caller(c trust.Caller) {
 		unbound = 1
 	}
 	k.number(unbound)
+	k.texts(c.Person.Issuer, c.Person.Subject)
+	k.number(int64(len(c.Linked)))
+	for _, l := range c.Linked {
+		k.texts(l.Issuer, l.Subject)
+		k.time(l.Until)
+	}
 	k.number(int64(len(c.Visas)))
 	for _, v := range c.Visas {
 		k.texts(v.Issuer, v.Subject, v.Type, v.Value, v.Source, v.By)
 		k.time(v.Asserted)
 		k.time(v.Expires)
+		k.texts(v.Person.Issuer, v.Person.Subject)
+		k.time(v.PersonUntil)
 		k.buffer = append(k.buffer, v.Digest[:]...)
 	}
 }

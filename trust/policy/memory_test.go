@@ -18,10 +18,11 @@ func grantedInput(now time.Time) access.Input {
 	id := trust.Identity{Issuer: "https://idp.example.org", Subject: "rosalind"}
 	return access.Input{
 		Now: now, Site: "uhn", Entity: query.GVariants, Granularity: query.Count,
-		Caller: trust.Caller{Identity: id, Until: now.Add(time.Hour), Origin: "bcgsc", Visas: []trust.Visa{{
-			Identity: id, Type: trust.VisaControlledAccessGrants, Value: "v", Source: "https://dac.example.org", By: "dac",
-			Asserted: now.Add(-time.Hour), Expires: now.Add(time.Hour), Digest: trust.DigestOf([]byte("visa")), KeyID: "k",
-		}}},
+		Caller: trust.Caller{Identity: id, Until: now.Add(time.Hour), Origin: "bcgsc", Person: id,
+			Linked: []trust.LinkedIdentity{{Identity: trust.Identity{Issuer: "https://x.example.org", Subject: "r"}, Until: now.Add(time.Hour)}}, Visas: []trust.Visa{{
+				Identity: id, Type: trust.VisaControlledAccessGrants, Value: "v", Source: "https://dac.example.org", By: "dac",
+				Asserted: now.Add(-time.Hour), Expires: now.Add(time.Hour), Digest: trust.DigestOf([]byte("visa")), KeyID: "k",
+			}}},
 		Dataset: access.Dataset{
 			ID: "d1", Level: access.Controlled, Value: "v", Issuers: []string{"https://idp.example.org"},
 			Sources: []string{"https://dac.example.org"}, By: []string{"dac"}, RegisteredBy: access.ByVisas,
@@ -37,7 +38,10 @@ func TestEveryFieldOfAnInputIsRemembered(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	base := keyOf([]access.Input{grantedInput(now)})
 	// These name what was verified, not what is decided about.
-	exempt := map[string]bool{"Caller.Passports": true, "Caller.TrustRevision": true, "Caller.Visas[0].KeyID": true}
+	exempt := map[string]bool{"Caller.Passports": true, "Caller.TrustRevision": true, "Caller.Visas[0].KeyID": true,
+		// The end of the caller's links stands in Linked; the rest is for other desks.
+		"Caller.PersonUntil": true, "Caller.Links": true, "Caller.Supports": true, "Caller.Token": true, "Caller.Sets": true,
+	}
 	changed := 0
 	var walk func(path string, v reflect.Value, check func())
 	walk = func(path string, v reflect.Value, check func()) {
@@ -67,7 +71,7 @@ func TestEveryFieldOfAnInputIsRemembered(t *testing.T) {
 				walk(name, v.Field(i), check)
 			}
 			return
-		case v.Kind() == reflect.Slice:
+		case v.Kind() == reflect.Slice && v.Len() > 0:
 			walk(path+"[0]", v.Index(0), check)
 			v.Set(reflect.Zero(v.Type()))
 		default:

@@ -217,6 +217,7 @@ func lower(in access.Input, c ceiling) (access.Decision, error) {
 		Rule:        c.rule,
 		Until:       earliest(c.until, in.Caller.Until),
 	}
+	var relied []trust.Visa
 	for _, name := range c.visas {
 		digest, err := trust.ParseDigest(name)
 		i := slices.IndexFunc(in.Caller.Visas, func(v trust.Visa) bool { return v.Digest == digest })
@@ -228,7 +229,13 @@ func lower(in access.Input, c ceiling) (access.Decision, error) {
 			return d, fmt.Errorf("rule %.80q relies on visa %.60q, which has no expiry", c.rule, name)
 		}
 		d.Visas, d.Until = append(d.Visas, visa.Digest), earliest(d.Until, visa.Expires)
+		relied = append(relied, visa)
 	}
+	linksEnd, err := onePerson(relied)
+	if err != nil {
+		return d, fmt.Errorf("rule %.80q %w", c.rule, err)
+	}
+	d.Until = earliest(d.Until, linksEnd)
 	grants := ownGrants(in)
 	for _, id := range c.grants {
 		i := slices.IndexFunc(grants, func(g access.Grant) bool { return g.ID == id })
@@ -238,11 +245,28 @@ func lower(in access.Input, c ceiling) (access.Decision, error) {
 		if grants[i].Until.IsZero() {
 			return d, fmt.Errorf("rule %.80q relies on grant %.60q, which has no end", c.rule, id)
 		}
-		d.Grants, d.Until = append(d.Grants, id), earliest(d.Until, grants[i].Until)
+		d.Grants, d.Until = append(d.Grants, id), earliest(d.Until, holdersEnd(in.Caller, grants[i]))
 	}
 	slices.SortFunc(d.Visas, func(a, b trust.Digest) int { return slices.Compare(a[:], b[:]) })
 	slices.Sort(d.Grants)
 	return d, nil
+}
+
+// onePerson makes sure that visas which a rule combines are of one person: of one
+// identity, or of identities that accepted links join (GA4GH Passport 1.2, section
+// 8.4). It gives the end of those links, zero where none was needed.
+func onePerson(visas []trust.Visa) (linksEnd time.Time, err error) {
+	for _, v := range visas {
+		first := visas[0]
+		switch {
+		case v.Identity == first.Identity:
+		case v.Person.IsZero() || v.Person != first.Person:
+			return linksEnd, errors.New("relies on visas of two people")
+		default:
+			linksEnd = earliest(linksEnd, earliest(v.PersonUntil, first.PersonUntil))
+		}
+	}
+	return linksEnd, nil
 }
 
 // earliest gives the sooner of two ends; a zero one is no end.
