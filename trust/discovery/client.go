@@ -24,13 +24,18 @@ type clientKey struct {
 	allowPrivate bool
 }
 
-// client gives the HTTP client for an issuer. Clients keep no connections, so that
-// an idle node holds none and each fetch resolves and checks addresses anew.
-func (f *Fetcher) client(p trust.IssuerPolicy) (*http.Client, error) {
+func clientKeyOf(p trust.IssuerPolicy) clientKey {
 	key := clientKey{allowPrivate: p.AllowPrivateAddress}
 	if len(p.CAPEM) > 0 {
 		key.ca = trust.DigestOf(p.CAPEM)
 	}
+	return key
+}
+
+// client gives the HTTP client for an issuer. Clients keep no connections, so that
+// an idle node holds none and each fetch resolves and checks addresses anew.
+func (f *Fetcher) client(p trust.IssuerPolicy) (*http.Client, error) {
+	key := clientKeyOf(p)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c, ok := f.clients[key]; ok {

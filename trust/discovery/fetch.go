@@ -1,13 +1,15 @@
 // Package discovery fetches what issuers publish about their keys: the OpenID
 // Connect discovery document and JSON Web Key Sets, over HTTPS, under the rules of
 // trust-protocol.md, section 9. It is the only part of the node that talks to
-// issuers for their keys.
+// issuers for their keys. The guarded HTTP client that others talk to issuers with
+// comes from here too, and so do the endpoints to talk to.
 //
 // It fetches for configured issuers only, and only from addresses that the
 // configuration or the issuer's own document names. A server that answers is not
 // believed to be benign: size, time, redirects and the network behind a name are
 // bounded, and anything unexpected refuses the whole fetch, so that what was held
-// before stays. It keeps no state but HTTP clients, and decides nothing.
+// before stays. It keeps no state but HTTP clients and, for some minutes, endpoints,
+// and decides nothing.
 package discovery
 
 import (
@@ -18,22 +20,30 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/issuers"
-	"github.com/candignode/candignode/trust/jose"
 )
 
 // Fetcher implements issuers.Fetcher. It may be used from many goroutines.
 type Fetcher struct {
-	mu      sync.Mutex
-	clients map[clientKey]*http.Client
+	now     func() time.Time
+	flights singleflight.Group // of discovery documents, for Endpoints
+
+	mu        sync.Mutex
+	clients   map[clientKey]*http.Client
+	endpoints map[endpointsKey]held
 }
 
 var _ issuers.Fetcher = (*Fetcher)(nil)
 
 // New makes a Fetcher.
-func New() *Fetcher { return &Fetcher{clients: map[clientKey]*http.Client{}} }
+func New() *Fetcher {
+	return &Fetcher{now: time.Now, clients: map[clientKey]*http.Client{}, endpoints: map[endpointsKey]held{}}
+}
 
 // ErrIssuer is returned when the discovery document is of another issuer than the
 // one that was asked: nothing of it is used (OpenID Connect Discovery 1.0, section
@@ -106,14 +116,9 @@ type metadata struct {
 }
 
 func readMetadata(body []byte, issuer string) (metadata, error) {
-	var all map[string]any
-	if err := jose.Unmarshal(body, &all); err != nil || all == nil {
-		return metadata{}, fmt.Errorf("its discovery document is not a JSON object: %w", orNull(err))
-	}
-	// Compared byte for byte: what a token's iss must equal is never normalised.
-	named, ok := all["issuer"].(string)
-	if !ok || named != issuer {
-		return metadata{}, fmt.Errorf("%w: it says %.200q; write the issuer in the configuration exactly as its documents do", ErrIssuer, named)
+	all, err := readIssuer(body, issuer)
+	if err != nil {
+		return metadata{}, err
 	}
 	address, _ := all["jwks_uri"].(string)
 	if err := checkURL(address); err != nil {
@@ -124,13 +129,6 @@ func readMetadata(body []byte, issuer string) (metadata, error) {
 		return metadata{}, err
 	}
 	return metadata{address, digest}, nil
-}
-
-func orNull(err error) error {
-	if err == nil {
-		return errors.New("it is null")
-	}
-	return err
 }
 
 // timeUp says so when the bound on time was the reason.

@@ -22,4 +22,17 @@ const (
 	maxClients = 64
 	// maxMetadataList is how many values of one list in the metadata are compared.
 	maxMetadataList = 64
+	// maxRequest of one request with a token, body and all: a UserInfo response with
+	// hundreds of visas is gathered by the provider while it is asked.
+	maxRequest = 10 * time.Second
+	// freshEndpoints: providers move their endpoints once in years, and an operator
+	// who waits for it will wait so long.
+	freshEndpoints = 10 * time.Minute
+	// staleEndpoints is how much longer they count while the document cannot be had:
+	// a restart of the provider's front end, and no longer, for tokens go there.
+	staleEndpoints = time.Hour
+	// retryEndpoints after a failure, however many callers come.
+	retryEndpoints = 30 * time.Second
+	// maxEndpoints kept: more issuers than a site configures.
+	maxEndpoints = 256
 )
