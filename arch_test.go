@@ -33,7 +33,9 @@ var floors = map[string]int{
 	"trust/passport": 4, "trust/passport/passporttest": 5, "trust/claims": 4,
 	"trust/issuers": 5, "query/local": 5, "federation": 5, // desks
 	"trust/bearer": 5,
-	"store": 6, "federation/gossip": 6, "federation/wire": 6, "trust/discovery": 6, // wires
+	// What this node signs for people: mint writes tokens, the desks hold the keys.
+	"trust/mint": 4, "trust/dac": 5, "trust/broker": 5,
+	"store": 6, "federation/gossip": 6, "federation/wire": 6, "trust/discovery": 6, "trust/oidc": 6, // wires
 	"query/source/variants": 6, "node/config": 6,
 	"node/web": 7, "node/admin": 7, // doors: decode, call one desk, encode
 	"node":            8, // the one room where everything is plugged in
@@ -57,6 +59,7 @@ var owners = map[string][]string{
 	"github.com/coreos/go-systemd":          {"cmd/candignode"},
 	"github.com/rogpeppe/go-internal":       {"cmd/candignode"},
 	"github.com/santhosh-tekuri/jsonschema": {"query/beacon", "node/web", "node"}, // tests only
+	"golang.org/x/oauth2":                   {"trust/oidc"},
 	"golang.org/x/sync":                     nil,
 	"golang.org/x/time":                     nil,
 	"golang.org/x/sys":                      nil,
