@@ -30,7 +30,7 @@ var floors = map[string]int{
 	// with it.
 	"trust/access": 2, "trust/audit": 2, "trust/jose": 2,
 	"query/privacy": 3, "trust/policy": 3, "query/beacon": 3,
-	"trust/passport": 4, "trust/passport/passporttest": 5, "trust/claims": 4,
+	"trust/passport": 4, "trust/passport/passporttest": 5, "trust/claims": 4, "trust/proof": 4,
 	"trust/issuers": 5, "query/local": 5, "federation": 5, // desks
 	"trust/bearer": 5,
 	// What this node signs for people: mint writes tokens, the desks hold the keys.
