@@ -61,9 +61,10 @@ type Line struct {
 	Beacon any `json:"beacon,omitempty"`
 }
 
-// WhoamiRequest is the body of POST /v1/whoami: the caller's own passports.
+// WhoamiRequest is the body of POST /v1/whoami: the caller's own passports, none
+// for a caller who comes with a token.
 type WhoamiRequest struct {
-	Passports []string `json:"passports"`
+	Passports []string `json:"passports,omitempty"`
 }
 
 // Whoami says who the node takes the caller to be, and what it made of each
@@ -86,8 +87,9 @@ type Caller struct {
 
 // Identity is a further identity of the same person.
 type Identity struct {
-	Issuer  string `json:"iss"`
-	Subject string `json:"sub"`
+	Issuer  string     `json:"iss"`
+	Subject string     `json:"sub"`
+	Until   *time.Time `json:"until,omitempty"` // end of the links that say so
 }
 
 // Passport is one passport of the request.

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -17,11 +19,18 @@ import (
 // may be taken as the answer.
 var ErrCutOff = errors.New("the node's answer broke off; ask again")
 
+// ErrInsecure is returned for a token that would go over an open line.
+var ErrInsecure = errors.New("a token is only sent over https, or to this machine itself")
+
 // Client asks one node. The zero HTTP client is http.DefaultClient without
 // redirects: a redirect could carry passports to another host.
 type Client struct {
 	BaseURL string // "https://node.example.org", without a path
 	HTTP    *http.Client
+	// Bearer gives the access token or session token that goes with every question;
+	// nil: none does. It is a func, so that no Client prints it. A token only
+	// goes over https, or to this machine itself.
+	Bearer func() string
 }
 
 // Question is one variant question, 0-based and half-open. End 0 asks for
@@ -40,23 +49,14 @@ type Question struct {
 	Passports   []string
 }
 
-// Whoami asks who the node takes the bearer of the passports to be. A refusal
-// is a *Problem.
+// Whoami asks who the node takes the bearer of the passports, or of the token, to
+// be. A refusal is a *Problem.
 func (c Client) Whoami(ctx context.Context, passports []string) (Whoami, error) {
 	response, err := c.post(ctx, "/v1/whoami", "application/json", WhoamiRequest{Passports: passports})
 	if err != nil {
 		return Whoami{}, err
 	}
-	defer response.Body.Close()
-	var answer Whoami
-	body, err := readAll(response.Body, maxLineBytes)
-	if err != nil {
-		return Whoami{}, err
-	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return Whoami{}, fmt.Errorf("whoami: the answer is not what a node sends: %w", err)
-	}
-	return answer, nil
+	return decode[Whoami](response, "whoami", maxLineBytes)
 }
 
 // Query asks the question. each, if not nil, is called for every site as its
@@ -133,16 +133,33 @@ func (q Question) body() any {
 }
 
 func (c Client) post(ctx context.Context, path, accept string, body any) (*http.Response, error) {
-	encoded, err := json.Marshal(body)
-	if err != nil {
-		return nil, fmt.Errorf("question: %w", err)
+	return c.send(ctx, http.MethodPost, path, accept, body)
+}
+
+// send makes one request. The answer is of a 2xx status; anything else is a
+// *Problem.
+func (c Client) send(ctx context.Context, method, path, accept string, body any) (*http.Response, error) {
+	var encoded []byte
+	if body != nil {
+		var err error
+		if encoded, err = json.Marshal(body); err != nil {
+			return nil, fmt.Errorf("question: %w", err)
+		}
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.BaseURL, "/")+path, bytes.NewReader(encoded))
+	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.BaseURL, "/")+path, bytes.NewReader(encoded))
 	if err != nil {
 		return nil, fmt.Errorf("node address: %w", err)
 	}
-	request.Header.Set("Content-Type", "application/json")
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
 	request.Header.Set("Accept", accept)
+	if c.Bearer != nil {
+		if !private(request.URL) {
+			return nil, fmt.Errorf("%w: %s", ErrInsecure, request.URL.Host)
+		}
+		request.Header.Set("Authorization", "Bearer "+c.Bearer())
+	}
 	client := http.Client{}
 	if c.HTTP != nil {
 		client = *c.HTTP
@@ -152,11 +169,17 @@ func (c Client) post(ctx context.Context, path, accept string, body any) (*http.
 	if err != nil {
 		return nil, fmt.Errorf("asking the node: %w", err)
 	}
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode < 200 || response.StatusCode > 299 {
 		defer response.Body.Close()
 		return nil, problemOf(response)
 	}
 	return response, nil
+}
+
+// private tells whether nobody on the way can read what is sent.
+func private(u *url.URL) bool {
+	ip := net.ParseIP(u.Hostname())
+	return u.Scheme == "https" || u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // problemOf reads either form of an error answer: problem details, or Beacon's

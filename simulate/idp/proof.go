@@ -3,11 +3,8 @@ package idp
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
-	"strings"
 
-	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/jose"
 )
 
@@ -22,17 +19,9 @@ func (p *provider) proof(r *http.Request, access string) (string, error) {
 	if len(headers) > 1 {
 		return bad("two proofs")
 	}
-	parsed, err := jose.Parse(headers[0], maxRequestBytes)
-	if err != nil || !parsed.Header().IsType("dpop+jwt") {
-		return bad("not a proof")
-	}
-	key, err := proofKey(headers[0])
+	opened, err := jose.OpenEmbedded(headers[0], "dpop+jwt", maxRequestBytes)
 	if err != nil {
-		return bad("the proof brings no key that can be used")
-	}
-	payload, err := parsed.Verify(key, jose.RS256, jose.ES256)
-	if err != nil {
-		return bad("the proof does not verify under its key")
+		return bad("not a proof that verifies under its own key")
 	}
 	var claims struct {
 		ID     jose.Text        `json:"jti"`
@@ -41,7 +30,7 @@ func (p *provider) proof(r *http.Request, access string) (string, error) {
 		Issued jose.NumericDate `json:"iat"`
 		Token  jose.Text        `json:"ath"`
 	}
-	if err := jose.Unmarshal(payload, &claims); err != nil {
+	if err := jose.Unmarshal(opened.Payload, &claims); err != nil {
 		return bad("the proof's claims cannot be read")
 	}
 	sum := sha256.Sum256([]byte(access))
@@ -56,28 +45,5 @@ func (p *provider) proof(r *http.Request, access string) (string, error) {
 	case claims.ID.Value == "" || !p.once("proof "+claims.ID.Value, now.Add(2*proofAge)):
 		return bad("jti is missing or was used before")
 	}
-	return key.Thumbprint, nil
-}
-
-// proofKey reads the public key that a proof brings along.
-func proofKey(compact string) (trust.Key, error) {
-	head, _, _ := strings.Cut(compact, ".")
-	text, err := base64.RawURLEncoding.DecodeString(head)
-	if err != nil {
-		return trust.Key{}, err
-	}
-	var header struct {
-		JWK json.RawMessage `json:"jwk"`
-	}
-	if err := json.Unmarshal(text, &header); err != nil {
-		return trust.Key{}, err
-	}
-	keys, _, err := jose.ParseKeySet(encoded(map[string]any{"keys": []json.RawMessage{header.JWK}}), false)
-	if err != nil {
-		return trust.Key{}, err
-	}
-	if len(keys) != 1 {
-		return trust.Key{}, refuse("invalid_dpop_proof", "no usable key")
-	}
-	return keys[0], nil
+	return opened.Key.Thumbprint, nil
 }
