@@ -178,9 +178,14 @@ func (s *Store) walk(ctx context.Context, bucket, from []byte, each func(key, va
 		}
 		var page []pair
 		err := s.view(func(tx *bbolt.Tx) error {
-			cursor, size := tx.Bucket(bucket).Cursor(), 0
-			key, value := cursor.Seek(next)
+			from := next
 			next = nil
+			b := tx.Bucket(bucket)
+			if b == nil { // of a newer schema than the file, which is open for reading
+				return nil
+			}
+			cursor, size := b.Cursor(), 0
+			key, value := cursor.Seek(from)
 			for ; key != nil; key, value = cursor.Next() {
 				if len(page) == pageItems || size > pageBytes {
 					next = bytes.Clone(key)

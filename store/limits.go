@@ -41,4 +41,43 @@ const (
 	// growBy is how much the file grows at a time. bbolt's 16 MiB would be most of
 	// a young site's file.
 	growBy = 1 << 20
+	// maxRevocation in bytes of its JSON: two names of at most 1 kB, and a reason.
+	maxRevocation = 8 << 10
+	// maxRevocations at one time: each costs about 300 bytes of memory, and every
+	// change makes the picture anew. A site with more wants to revoke an issuer.
+	maxRevocations = 20_000
+	// maxLink in bytes of its JSON: four names of at most 255 each.
+	maxLink = 8 << 10
+	// maxLinksOf one identity: nobody has so many accounts, and an issuer that links
+	// without end must not make every question of the person slower.
+	maxLinksOf = 64
+	// maxLinks at one time; each costs about 1 kB of memory.
+	maxLinks = 100_000
+	// keepLinksFor is how long a link outlives its end: what one person may learn in
+	// a year must not start anew because the visa that joined two accounts ran out.
+	keepLinksFor = 400 * 24 * time.Hour
+	// maxPoll in bytes of its JSON: two names and a sentence.
+	maxPoll = 4 << 10
+	// maxPolls at one time. The desk that polls keeps fewer; what is over was left
+	// behind and goes when its visa expires.
+	maxPolls = 50_000
+	// maxSessionText in bytes of a session's JSON: iss, sub and a label.
+	maxSessionText = 8 << 10
+	// maxSealed in bytes: an access, an ID and a refresh token, and passports of a
+	// hundred visas.
+	maxSealed = 512 << 10
+	// sessionsOfPerson by default, before the one that was used longest ago ends:
+	// more than anybody has browsers and scripts.
+	sessionsOfPerson = 20
+	// maxSessions at one time; a session in memory costs about 500 bytes, and an
+	// account that was bought to fill the file has sessionsOfPerson.
+	maxSessions = 100_000
+	// touchEvery is how exact the time of a session's last use is: a write for each
+	// request would cost a sync of the disk.
+	touchEvery = 5 * time.Minute
+	// sweepEvery is how often what has ended is looked for, while there are writes.
+	sweepEvery = time.Hour
+	// maxSwept entries of one bucket go in one transaction, so that nobody waits long
+	// for a sweep; the rest goes with the next.
+	maxSwept = 2000
 )

@@ -7,13 +7,14 @@
 //   - One goroutine writes. It takes all operations that wait, makes them one
 //     transaction with one sync, and then answers them; so sixty-four callers cost
 //     about as much as two.
-//   - What reads see without a transaction (the head of the log, the grants) changes
-//     only after the commit of what changed it.
+//   - What reads see without a transaction (the head of the log, grants, revocations,
+//     links, sessions) changes only after the commit of what changed it.
 //   - No read transaction is held while somebody else's code runs: bbolt cannot
 //     grow its file while one is open.
 //
 // The file holds identities and what they asked; its mode is 0600. It never holds
-// tokens: digests stand for them.
+// tokens: digests stand for them, and what a session was made from is sealed with a
+// key that is not in the file.
 package store
 
 import (
@@ -31,6 +32,7 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
+	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/audit"
 )
 
@@ -48,10 +50,12 @@ var (
 	ErrClosed = errors.New("the store is closed")
 	// ErrReadOnly: the store was opened for reading.
 	ErrReadOnly = errors.New("the store was opened for reading only")
-	// ErrNotFound: there is no such grant or release.
+	// ErrNotFound: there is no such grant, release, revocation or session.
 	ErrNotFound = errors.New("there is no such entry")
 	// ErrExists: there is one with that id already.
 	ErrExists = errors.New("there is one with that id already")
+	// ErrFull: as many of the kind are kept as may be.
+	ErrFull = errors.New("the state file holds as many of them as it may")
 	// ErrRefused: the caller handed in what must not be stored. A bug, not a fault.
 	ErrRefused = errors.New("not storable")
 )
@@ -64,8 +68,10 @@ type Options struct {
 	// MustExist refuses to make a new file: a daemon that was pointed at the wrong
 	// directory must not start with an empty memory.
 	MustExist bool
-	Now       func() time.Time // nil: time.Now; stamps a new file only
-	Log       *slog.Logger     // nil: no log
+	// SessionsPerPerson bounds the sessions of one identity. 0: 20.
+	SessionsPerPerson int
+	Now               func() time.Time // nil: time.Now; tells what has ended
+	Log               *slog.Logger     // nil: no log
 
 	// update stands in for (*bbolt.DB).Update where tests need a disk that fails.
 	update func(*bbolt.DB, func(*bbolt.Tx) error) error
@@ -79,6 +85,7 @@ type Store struct {
 	update func(*bbolt.DB, func(*bbolt.Tx) error) error
 	log    *slog.Logger
 	ro     bool
+	now    func() time.Time
 
 	ops     chan *operation
 	closing chan struct{} // closed by Close
@@ -86,9 +93,18 @@ type Store struct {
 	closed  sync.Once
 	err     error // of closing the file; read after stopped
 
-	head    atomic.Pointer[audit.Head]
-	grants  sync.Map    // trust.Identity -> []access.Grant, never changed in place
-	broken  error       // the writer's own: why no more is written until a restart
+	head        atomic.Pointer[audit.Head]
+	grants      sync.Map // trust.Identity -> []access.Grant, never changed in place
+	revocations atomic.Pointer[trust.Revocations]
+	links       linkIndex
+	sessions    sessionIndex
+
+	// The writer's own; Open has them before it starts.
+	revoked map[string]trust.Revocation // by id: what the newest picture was made of
+	polls   int
+	swept   time.Time
+	broken  error // why no more is written until a restart
+
 	failing atomic.Bool // the newest write failed
 }
 
@@ -110,10 +126,13 @@ func Open(path string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	s := &Store{
-		db: db, update: o.update, log: o.Log, ro: o.ReadOnly,
-		ops:     make(chan *operation, maxWaiting),
-		closing: make(chan struct{}),
-		stopped: make(chan struct{}),
+		db: db, update: o.update, log: o.Log, ro: o.ReadOnly, now: o.Now,
+		revoked:  map[string]trust.Revocation{},
+		links:    linkIndex{of: map[trust.Identity][]trust.Link{}},
+		sessions: newSessionIndex(o.SessionsPerPerson),
+		ops:      make(chan *operation, maxWaiting),
+		closing:  make(chan struct{}),
+		stopped:  make(chan struct{}),
 	}
 	if err := s.start(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
@@ -205,15 +224,19 @@ func (s *Store) start(o Options) (err error) {
 	return s.view(checkTail)
 }
 
-// reload reads the head and the grants from the file.
+// reload reads from the file what is kept in memory.
 func (s *Store) reload() error {
 	return s.view(func(tx *bbolt.Tx) error {
 		head, err := lastEntry(tx)
 		if err != nil && !s.ro {
 			return err
 		}
-		if err := s.loadGrants(tx); err != nil {
-			return err
+		for _, load := range []func(*bbolt.Tx) error{
+			s.loadGrants, s.loadRevocations, s.loadLinks, s.loadPolls, s.loadSessions,
+		} {
+			if err := load(tx); err != nil {
+				return err
+			}
 		}
 		s.head.Store(&head)
 		return nil

@@ -33,6 +33,7 @@ type change struct {
 	log   *bbolt.Bucket
 	head  audit.Head
 	after []func() // run once it is durable
+	last  func()   // run once after all of these; nil: nothing
 }
 
 // do hands a change to the writer and waits until it is durable. When ctx ends
@@ -166,6 +167,9 @@ func (s *Store) commit(batch []*operation) {
 			for _, f := range c.after {
 				f()
 			}
+			if c.last != nil {
+				c.last()
+			}
 			answer(batch, nil)
 			return
 		case failed >= 0:
@@ -220,7 +224,7 @@ func (c *change) begin(tx *bbolt.Tx) error {
 		return err
 	}
 	c.tx, c.log, c.head = tx, tx.Bucket(bucketAudit), head
-	c.after = c.after[:0]
+	c.after, c.last = c.after[:0], nil
 	// Entries come in rising order: pages are left full, not half full.
 	c.log.FillPercent = 1.0
 	return nil

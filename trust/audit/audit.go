@@ -30,6 +30,11 @@ const (
 	EventDataset  Event = "dataset"  // a release was imported or removed
 	EventIssuer   Event = "issuer"   // belief in an issuer's keys changed
 	EventNode     Event = "node"     // the node started, stopped or changed its configuration
+	// The operator took something back or gave it free again, or an issuer took a
+	// visa back.
+	EventRevocation Event = "revocation"
+	EventSession    Event = "session" // somebody signed in or out, or was signed out
+	EventVisa       Event = "visa"    // this node signed a visa or a passport
 )
 
 // Record is one entry's content. It never holds a token: digests only. Fields
