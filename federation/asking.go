@@ -48,7 +48,7 @@ func (r *round) record(ctx context.Context) {
 	}
 	err := r.o.Recorder.Record(ctx, audit.Record{
 		Time: r.start, Event: audit.EventForward, Transaction: r.request.Transaction,
-		Caller: r.caller.Identity, Passports: r.draft.Passports, Unbound: r.caller.Unbound,
+		Caller: r.caller.Identity, Passports: r.shown(), Unbound: r.caller.Unbound,
 		Question: r.request.String(), Outcome: "forward", Targets: sites,
 		TrustRevision: r.caller.TrustRevision,
 	})
@@ -65,6 +65,12 @@ func (r *round) record(ctx context.Context) {
 // goroutine, whose stack has grown to it, as long as that takes less than to wake
 // another processor; with more peers they share it.
 func (r *round) askPeers(ctx context.Context) {
+	if r.travelsAlone() {
+		for _, t := range r.targets {
+			go r.askAlone(ctx, t)
+		}
+		return
+	}
 	first, rest := r.targets, []target(nil)
 	if len(first) > signedAtOnce {
 		first, rest = first[:signedAtOnce], first[signedAtOnce:]

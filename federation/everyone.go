@@ -25,6 +25,11 @@ type Options struct {
 	// Recorder takes the record that a question goes out, before it does.
 	Recorder Recorder
 
+	// Travel gets the passports for one peer of a caller who showed this site none:
+	// an access token or a session stays here. It wraps ErrNoPassport or ErrNoBroker.
+	// nil: peers see such a caller as anonymous.
+	Travel func(ctx context.Context, caller trust.Caller, to Peer) (Travel, error)
+
 	Now func() time.Time // nil: time.Now
 	// Deadline of a question whose ctx has none, or a later one. 0: 10 s.
 	Deadline time.Duration
@@ -134,8 +139,9 @@ type round struct {
 	lost    []query.Part // of peers that cannot be asked at all
 
 	// Made by prepare, the same for all targets and not changed afterwards.
-	tail  []byte
-	draft assertion
+	question []byte
+	tail     []byte
+	draft    assertion
 
 	recorded chan struct{} // closed when the forwarding is durable
 	arrivals chan arrival
@@ -183,7 +189,11 @@ func (r *round) prepare(work context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode the question: %w", err)
 	}
+	r.question = question
 	passports := r.caller.Passports
+	if r.travelsAlone() {
+		passports = nil
+	}
 	size := len(question) + 16
 	for _, p := range passports {
 		size += 4 + len(p.Compact())
@@ -195,14 +205,11 @@ func (r *round) prepare(work context.Context) error {
 	r.draft = assertion{
 		Network: r.o.Network, Issuer: r.o.Node, Site: r.o.Site,
 		Transaction: r.request.Transaction, Question: trust.DigestOf(question),
-		Hops: new(int), Wait: time.Until(giveUp).Milliseconds(), Passports: make([]trust.Digest, len(passports)),
+		Hops: new(int), Wait: time.Until(giveUp).Milliseconds(), Passports: digestsOf(passports),
 	}
 	r.draft.stamp(r.start)
-	for i, p := range passports {
-		r.draft.Passports[i] = p.Digest()
-	}
-	// A person without a passport cannot be shown to anybody else, so the peers
-	// see an anonymous caller and no subject.
+	// A person without a passport cannot be shown to anybody else. Unless Travel
+	// gets one for each target, the peers see an anonymous caller and no subject.
 	if len(passports) > 0 && !r.caller.Anonymous() {
 		r.draft.Caller = &r.caller.Identity
 	}

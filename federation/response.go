@@ -39,6 +39,8 @@ const (
 	codeBusy        = "busy"
 	codeBadResponse = "bad_response" // what came is not a response to this question
 	codeNoResponse  = "no_response"  // the connection stands, and the call failed
+	codeNoPassport  = "no_passport"
+	codeNoBroker    = "no_broker"
 	codeDenied      = "denied"
 	codeNothing     = "nothing"
 	codeError       = "error"
@@ -67,6 +69,10 @@ func sentence(code string) string {
 		return "the site sent something that is not an answer to this question"
 	case codeNoResponse:
 		return "the site was asked and gave no answer"
+	case codeNoPassport:
+		return "what you signed in with stays at this site, and it has no passport of yours to show to another: ask with a passport, or ask this site's operator for token exchange"
+	case codeNoBroker:
+		return "your provider gave no passport for the site; ask again later, or sign in again"
 	case codeDenied:
 		return "the site's policy gives you nothing for this question"
 	case codeNothing:

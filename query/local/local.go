@@ -55,7 +55,8 @@ type Options struct {
 	// Setup gives the newest setup. It is called once per question and must
 	// not block.
 	Setup func() *Setup
-	// Grants gives the local grants of one identity. It is not asked about
+	// Grants gives the local grants of one identity; it is asked for each that
+	// accepted links join to the caller's. It is not asked about
 	// anonymous callers.
 	Grants   func(trust.Identity) []access.Grant
 	Recorder Recorder
@@ -212,6 +213,9 @@ func (q *question) decide(ctx context.Context) error {
 	var grants []access.Grant
 	if !q.caller.Anonymous() && q.Grants != nil {
 		grants = q.Grants(q.caller.Identity)
+		for _, l := range q.caller.Linked { // another name of the same person
+			grants = append(grants, q.Grants(l.Identity)...)
+		}
 	}
 	inputs := make([]access.Input, len(q.items))
 	for i, it := range q.items {

@@ -3,9 +3,11 @@ package local
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/candignode/candignode/query"
+	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/audit"
 )
 
@@ -48,12 +50,15 @@ func (q *question) records() []audit.Record {
 	for _, p := range q.caller.Passports {
 		common.Passports = append(common.Passports, p.Digest())
 	}
+	if !q.caller.Token.IsZero() {
+		common.Passports = append(common.Passports, q.caller.Token.Digest())
+	}
 	records := make([]audit.Record, len(q.items))
 	for i, it := range q.items {
 		r := common
 		r.Dataset, r.Release = it.dataset.ID, it.release
 		r.Outcome, r.Rule, r.Answer, r.Detail = it.outcome, it.decision.Rule, it.said, it.detail
-		r.Visas, r.Grants = it.decision.Visas, it.decision.Grants
+		r.Visas, r.Grants = q.reliedOn(it.decision.Visas), it.decision.Grants
 		if it.decision.PolicyRevision != "" {
 			r.Policy = it.decision.PolicyRevision
 		}
@@ -63,6 +68,20 @@ func (q *question) records() []audit.Record {
 		records[i] = r
 	}
 	return records
+}
+
+// reliedOn adds to the visas that a rule named those that they rest on: what met
+// their conditions, and what linked them.
+func (q *question) reliedOn(visas []trust.Digest) []trust.Digest {
+	all := visas
+	for _, v := range visas {
+		for _, support := range q.caller.Supports[v] {
+			if !slices.Contains(all, support) {
+				all = append(all[:len(all):len(all)], support)
+			}
+		}
+	}
+	return all
 }
 
 // describe says in words what left the site.
