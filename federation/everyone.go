@@ -28,7 +28,7 @@ type Options struct {
 	// Travel gets the passports for one peer of a caller who showed this site none:
 	// an access token or a session stays here. It wraps ErrNoPassport or ErrNoBroker.
 	// nil: peers see such a caller as anonymous.
-	Travel func(ctx context.Context, caller trust.Caller, to Peer) (Travel, error)
+	Travel func(ctx context.Context, caller trust.Caller, to Peer, transaction string) (Travel, error)
 
 	Now func() time.Time // nil: time.Now
 	// Deadline of a question whose ctx has none, or a later one. 0: 10 s.

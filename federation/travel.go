@@ -49,7 +49,7 @@ func (r *round) messageAlone(ctx context.Context, t target) ([]byte, *query.Part
 		part := failed(t.peer.Site, t.peer.Node, status, code)
 		return &part
 	}
-	travel, err := r.o.Travel(ctx, r.caller, t.peer)
+	travel, err := r.o.Travel(ctx, r.caller, t.peer, r.request.Transaction)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:

@@ -23,7 +23,7 @@ func signedIn() trust.Caller {
 }
 
 // made is a broker that makes a passport for each target.
-func made(_ context.Context, _ trust.Caller, to Peer) (Travel, error) {
+func made(_ context.Context, _ trust.Caller, to Peer, _ string) (Travel, error) {
 	text := fmt.Sprintf("secret-passport:https://broker.example.org|a-1|for-%s", to.Site)
 	return Travel{
 		Identity:  trust.Identity{Issuer: "https://broker.example.org", Subject: "a-1"},
@@ -31,7 +31,7 @@ func made(_ context.Context, _ trust.Caller, to Peer) (Travel, error) {
 	}, nil
 }
 
-func travelling(travel func(context.Context, trust.Caller, Peer) (Travel, error)) func(*Options) {
+func travelling(travel func(context.Context, trust.Caller, Peer, string) (Travel, error)) func(*Options) {
 	return func(o *Options) { o.Travel = travel }
 }
 
@@ -80,7 +80,7 @@ func TestEachTargetGetsItsOwnPassport(t *testing.T) {
 
 // A passport that the caller showed goes as it is: nothing is got besides.
 func TestAShownPassportIsNotExchanged(t *testing.T) {
-	w := newWorld(t, travelling(func(context.Context, trust.Caller, Peer) (Travel, error) {
+	w := newWorld(t, travelling(func(context.Context, trust.Caller, Peer, string) (Travel, error) {
 		t.Error("a passport was asked for")
 		return Travel{}, ErrNoPassport
 	}))
@@ -102,11 +102,11 @@ func TestNoPassportForATarget(t *testing.T) {
 		"the provider is down": {fmt.Errorf("%w: 503", ErrNoBroker), "chus=error", "no_broker"},
 		"anything else":        {errors.New("secret-detail"), "chus=error", "no_broker"},
 	} {
-		w := newWorld(t, travelling(func(ctx context.Context, c trust.Caller, to Peer) (Travel, error) {
+		w := newWorld(t, travelling(func(ctx context.Context, c trust.Caller, to Peer, txn string) (Travel, error) {
 			if to.Site == "chus" {
 				return Travel{}, one.err
 			}
-			return made(ctx, c, to)
+			return made(ctx, c, to, txn)
 		}))
 		answer, err := w.site("uhn").everyone.Ask(t.Context(), signedIn(), aQuestion())
 		if err != nil || answer.Complete() || !strings.Contains(statuses(answer), one.want) || !strings.Contains(statuses(answer), "bcgsc=ok") {
@@ -128,7 +128,7 @@ func TestNoPassportForATarget(t *testing.T) {
 // A travel without passports would make the caller nobody at the target: it is a
 // fault, not an anonymous question.
 func TestAnEmptyTravelIsAFault(t *testing.T) {
-	w := newWorld(t, travelling(func(context.Context, trust.Caller, Peer) (Travel, error) { return Travel{}, nil }))
+	w := newWorld(t, travelling(func(context.Context, trust.Caller, Peer, string) (Travel, error) { return Travel{}, nil }))
 	answer, err := w.site("uhn").everyone.Ask(t.Context(), signedIn(), aQuestion())
 	if err != nil || len(w.sent()) != 0 || !strings.Contains(statuses(answer), "chus=error") {
 		t.Errorf("%s, %v, %d messages", statuses(answer), err, len(w.sent()))
@@ -139,7 +139,7 @@ func TestAnEmptyTravelIsAFault(t *testing.T) {
 func TestASilentProvider(t *testing.T) {
 	w := newWorld(t, func(o *Options) {
 		o.Deadline = 200_000_000
-		o.Travel = func(ctx context.Context, _ trust.Caller, _ Peer) (Travel, error) {
+		o.Travel = func(ctx context.Context, _ trust.Caller, _ Peer, _ string) (Travel, error) {
 			<-ctx.Done()
 			return Travel{}, ctx.Err()
 		}
