@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -46,7 +47,7 @@ type flow struct {
 // start fetches the discovery document (OpenID Connect Discovery 1.0, section 4;
 // passports.md, rows 92 and 93).
 func (s Public) start(ctx context.Context) (*flow, error) {
-	f := &flow{Public: s, provider: &Provider{Options{Now: time.Now}}}
+	f := &flow{Public: s, provider: &Provider{Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)}}}
 	e := f.endpoint("discovery", strings.TrimSuffix(s.Issuer, "/")+"/.well-known/openid-configuration")
 	switch {
 	case s.Client == nil:
@@ -136,6 +137,9 @@ func (s Public) Refresh(ctx context.Context, refresh trust.AccessToken) (bearer.
 		return bearer.Tokens{}, err
 	}
 	e := f.endpoint("refresh", f.all.Token)
+	if refresh.IsZero() {
+		return bearer.Tokens{}, &Error{Op: e.op, Issuer: s.Issuer, Kind: bearer.ErrRefused, Detail: "there is no refresh token; sign in"}
+	}
 	old := &oauth2.Token{RefreshToken: refresh.Reveal()}
 	got, err := f.config("").TokenSource(e.strict(ctx, checkTokens), old).Token()
 	return e.outcome(ctx, got, err)
