@@ -13,6 +13,10 @@ type Link struct {
 	Visa   Digest    `json:"visa"` // the visa that says so
 	KeyID  string    `json:"key"`  // thumbprint of the key that verified it
 	Until  time.Time `json:"until"`
+	// JTI and Asserted are the visa's, so that a revocation by jti and an age limit
+	// that come later reach the link.
+	JTI      string    `json:"jti,omitempty"`
+	Asserted time.Time `json:"asserted,omitzero"`
 }
 
 // LinkedIdentity is a further identity of the caller.

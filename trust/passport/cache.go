@@ -9,7 +9,7 @@ import (
 )
 
 // cache remembers what was found out about tokens: by the digest of their exact
-// bytes, for one revision of the View, until a time (passports.md, row 61). It
+// bytes, for one View and one list of revocations, until a time (passports.md, row 61). It
 // holds no tokens. What it holds must never be changed. Safe for concurrent use;
 // nothing is called under its lock.
 type cache[V any] struct {
@@ -24,12 +24,16 @@ type cache[V any] struct {
 
 type entry[V any] struct {
 	digest       trust.Digest
-	revision     uint64
+	revision     revision
 	until        instant
 	size         int
 	value        V
 	newer, older *entry[V]
 }
+
+// revision names the two pictures that a verdict rests on. They count apart: a sum
+// of the two could come back to what it was.
+type revision struct{ view, revoked uint64 }
 
 // instant is microseconds since 1970, a third of the size of a time.Time; 0
 // is never.
@@ -43,7 +47,7 @@ func newCache[V any](maxEntries, maxBytes int) *cache[V] {
 
 // get gives what was put for these bytes under this very revision, if it still
 // holds at now.
-func (c *cache[V]) get(digest trust.Digest, revision uint64, now instant) (V, bool) {
+func (c *cache[V]) get(digest trust.Digest, revision revision, now instant) (V, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var none V
@@ -65,7 +69,7 @@ func (c *cache[V]) get(digest trust.Digest, revision uint64, now instant) (V, bo
 // put remembers value until the given time (0: as long as there is room), and
 // forgets what was used longest ago to make room. size counts the bytes that
 // value keeps alive.
-func (c *cache[V]) put(digest trust.Digest, revision uint64, until instant, value V, size int) {
+func (c *cache[V]) put(digest trust.Digest, revision revision, until instant, value V, size int) {
 	if size > c.maxBytes {
 		return
 	}

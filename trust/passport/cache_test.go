@@ -246,32 +246,32 @@ func TestCacheForgetsTheOldestFirst(t *testing.T) {
 	c := newCache[int](3, 1000)
 	digest := func(i int) trust.Digest { return trust.DigestOf([]byte{byte(i)}) }
 	for i := range 3 {
-		c.put(digest(i), 1, 0, i, 10)
+		c.put(digest(i), revision{view: 1}, 0, i, 10)
 	}
-	c.get(digest(0), 1, 0)
-	c.put(digest(3), 1, 0, 3, 10)
+	c.get(digest(0), revision{view: 1}, 0)
+	c.put(digest(3), revision{view: 1}, 0, 3, 10)
 	var held []int
 	for i := range 4 {
-		if v, ok := c.get(digest(i), 1, 0); ok {
+		if v, ok := c.get(digest(i), revision{view: 1}, 0); ok {
 			held = append(held, v)
 		}
 	}
 	if !slices.Equal(held, []int{0, 2, 3}) || c.bytes != 30 {
 		t.Errorf("%v, %d bytes", held, c.bytes)
 	}
-	c.put(digest(9), 1, 0, 9, 990) // leaves room for one of ten
+	c.put(digest(9), revision{view: 1}, 0, 9, 990) // leaves room for one of ten
 	if len(c.entries) != 2 || c.bytes != 1000 {
 		t.Errorf("%d entries, %d bytes", len(c.entries), c.bytes)
 	}
-	c.put(digest(8), 1, 0, 8, 2000) // larger than everything: not kept, and nothing lost
-	c.put(digest(9), 2, 7, 9, 5)    // takes the place of the other revision
-	if _, ok := c.get(digest(9), 1, 0); ok || len(c.entries) != 2 || c.bytes != 15 {
+	c.put(digest(8), revision{view: 1}, 0, 8, 2000) // larger than everything: not kept, and nothing lost
+	c.put(digest(9), revision{view: 2}, 7, 9, 5)    // takes the place of the other revision
+	if _, ok := c.get(digest(9), revision{view: 1}, 0); ok || len(c.entries) != 2 || c.bytes != 15 {
 		t.Errorf("%d entries, %d bytes", len(c.entries), c.bytes)
 	}
-	if _, ok := c.get(digest(9), 2, 6); !ok {
+	if _, ok := c.get(digest(9), revision{view: 2}, 6); !ok {
 		t.Error("not held before its end")
 	}
-	if _, ok := c.get(digest(9), 2, 7); ok || len(c.entries) != 1 {
+	if _, ok := c.get(digest(9), revision{view: 2}, 7); ok || len(c.entries) != 1 {
 		t.Error("held at its end")
 	}
 	c.drop(c.newest)
@@ -299,10 +299,11 @@ func TestMemoryOfARememberedVisa(t *testing.T) {
 		return int64(m.HeapAlloc)
 	}
 	before := heap()
-	a := attempt{v: w.verifier, now: now, view: w.view, revision: w.view.Revision}
+	a := attempt{v: w.verifier, now: now}
+	a.look()
 	for _, visa := range visas {
 		if record := a.visa(visa); !record.accepted() {
-			t.Fatal(record.detail)
+			t.Fatal(record.said)
 		}
 	}
 	each := (heap() - before) / n

@@ -76,6 +76,9 @@ func inTime(now time.Time, iat, nbf, exp jose.NumericDate) (refusal *jose.Error,
 // direct caller unless the issuer's policy wants aud, and from a forwarding site only
 // if the operator listed it (L1).
 func (a *attempt) bound(r *passportRecord) (unbound bool, refusal *jose.Error) {
+	if refusal := a.held(r.confirmation, "passport"); refusal != nil {
+		return false, refusal
+	}
 	if r.audience.present {
 		if r.names(a.v.options.OwnNames) || r.names(a.v.options.Audiences(r.identity.Issuer, a.origin)) {
 			return false, nil
@@ -104,4 +107,45 @@ func quoted(s string) string {
 		return s
 	}
 	return strconv.Quote(s)
+}
+
+// held tells whether whoever shows the token proved to hold the key that it is bound
+// to. A token that comes by way of another site never is proven: possession is shown
+// on the connection that the caller himself made.
+func (a *attempt) held(c trust.Confirmation, what string) *jose.Error {
+	switch {
+	case c.IsZero():
+		return nil
+	case a.origin != "":
+		return refuse(trust.ReasonUnsupportedToken, "the %s is bound to a key (cnf) and can be used by its holder only, not by way of another site: ask for one that is not bound", what)
+	case !c.MetBy(a.proven):
+		return refuse(trust.ReasonNotProven, "the %s is bound to a key (cnf) whose possession was not shown with this request: send a proof (DPoP) or connect with the certificate that it was made for", what)
+	}
+	return nil
+}
+
+// binding tells whether a cnf claim can be checked at all.
+func (c boundTo) binding(what string) *jose.Error {
+	if c.present && !c.known {
+		return refuse(trust.ReasonUnsupportedToken, "the %s is bound to a key (cnf) in a way that cannot be checked here: ask for one that is bound by jkt or x5t#S256, or not bound", what)
+	}
+	return nil
+}
+
+// signedFor names one token to the list of revocations.
+type signedFor struct {
+	identity trust.Identity
+	jti      string
+	digest   trust.Digest
+	key      string
+}
+
+// takenBack tells what is revoked by this site's operator: the person, the token, its jti, the key
+// that signed it or its whole issuer (passports.md, row 62).
+func (a *attempt) takenBack(s signedFor, what string) *jose.Error {
+	r := a.revoked
+	if r.Identity(s.identity) || r.JTI(s.identity.Issuer, s.jti) || r.Token(s.digest) || r.Key(s.key) {
+		return refuse(trust.ReasonRevoked, "the operator of this site has revoked the %s, its key, its issuer or the person that it names: ask the operator why", what)
+	}
+	return nil
 }

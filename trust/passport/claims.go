@@ -1,7 +1,6 @@
 package passport
 
 import (
-	"bytes"
 	"strings"
 
 	"github.com/candignode/candignode/trust"
@@ -17,7 +16,8 @@ type passportClaims struct {
 	Expires      jose.NumericDate `json:"exp"`
 	NotBefore    jose.NumericDate `json:"nbf"`
 	Audience     audience         `json:"aud"`
-	Confirmation present          `json:"cnf"`
+	ID           jose.Text        `json:"jti"`
+	Confirmation boundTo          `json:"cnf"`
 	Visas        *[]jose.Text     `json:"ga4gh_passport_v1"` // nil: absent or null
 }
 
@@ -29,8 +29,9 @@ type visaClaims struct {
 	Expires      jose.NumericDate `json:"exp"`
 	NotBefore    jose.NumericDate `json:"nbf"`
 	Scope        jose.Text        `json:"scope"`
+	ID           jose.Text        `json:"jti"`
 	Audience     present          `json:"aud"`
-	Confirmation present          `json:"cnf"`
+	Confirmation boundTo          `json:"cnf"`
 	Visa         *visaObject      `json:"ga4gh_visa_v1"` // nil: absent or null
 }
 
@@ -81,17 +82,35 @@ func (a *audience) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// conditions is true when a visa is conditional. Absent and [] are
-// unconditional. Everything else would have to be understood and met, so it is
-// conditional whatever it holds: null, an object and [[]] too (passports.md,
-// rows 32 and 33; V080).
-type conditions bool
+// boundTo is cnf: the key that the token's bearer must prove to hold. A member that
+// is not known here is a binding that nobody could check, so the token is not taken
+// with it, and an empty one must not pass for none.
+type boundTo struct {
+	present bool
+	known   bool
+	trust.Confirmation
+}
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (c *conditions) UnmarshalJSON(data []byte) error {
-	inner, opens := bytes.CutPrefix(data, []byte("["))
-	inner, closes := bytes.CutSuffix(inner, []byte("]"))
-	*c = conditions(!opens || !closes || len(bytes.TrimSpace(inner)) > 0)
+func (c *boundTo) UnmarshalJSON(data []byte) error {
+	*c = boundTo{present: true}
+	var members map[string]jose.Text
+	if data[0] != '{' || jose.Unmarshal(data, &members) != nil {
+		return nil
+	}
+	c.known = len(members) > 0
+	for name, text := range members {
+		switch {
+		case text.Value == "":
+			c.known = false
+		case name == "jkt":
+			c.JKT = text.Value
+		case name == "x5t#S256":
+			c.X5T = text.Value
+		default:
+			c.known = false
+		}
+	}
 	return nil
 }
 

@@ -23,6 +23,46 @@ const (
 	// identities a few more.
 	maxVisaBytes = 16 << 10
 
+	// maxSets is how many sets of visas one request may bring besides passports: a
+	// person has one or two brokers, and each a handful of claim sources.
+	maxSets = 20
+
+	// maxConditionBytes, maxAlternatives and maxClauses (of one visa, over all
+	// alternatives) bound conditions: those of the standard's examples take three
+	// clauses and 300 bytes.
+	maxConditionBytes = 8 << 10
+	maxAlternatives   = 32
+	maxClauses        = 64
+
+	// maxMatchSteps bounds the comparing of patterns in one request, in characters:
+	// about 10 ms of one core. Ordinary conditions take a few thousand. Comparing a
+	// clause with a visa takes stepsOfClause besides, whatever it wants.
+	maxMatchSteps = 1 << 20
+	stepsOfClause = 8
+
+	// maxPairs bounds the identities that one LinkedIdentities visa links, and
+	// maxLinks the links of a request, stored ones included: a person has a few.
+	maxPairs = 32
+	maxLinks = 256
+
+	// confirmedFor is how long a visa that is an access token is good for from its
+	// iat without a poll (GA4GH AAI 1.2, "Passport Clearinghouses", 5.2.2).
+	confirmedFor = time.Hour
+
+	// maxPolls is for how many such visas one request may make this site ask their
+	// issuers: a person has a few.
+	maxPolls = 20
+
+	// maxReplacements is how many visas may come in the place of one that was
+	// polled.
+	maxReplacements = 50
+
+	// maxTrace and maxTraces bound the lines of the decision traces of one visa and
+	// of a request, maxNamed the visas that are named for one clause that is unmet.
+	maxTrace  = 40
+	maxTraces = 400
+	maxNamed  = 3
+
 	// maxRefreshes is for how many issuers one request may ask for fresh keys.
 	// Each is configured, and has its own cool-down besides.
 	maxRefreshes = 4
@@ -61,4 +101,6 @@ const (
 	passportType = "vnd.ga4gh.passport+jwt"
 	visaType     = "vnd.ga4gh.visa+jwt"
 	plainType    = "JWT"
+	// accessType is for visas that are access tokens, and for no others.
+	accessType = "at+jwt"
 )

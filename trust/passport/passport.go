@@ -7,9 +7,13 @@
 // comes in as a trust.View; what a visa allows is for the policy. A passport that
 // fails refuses the request; a visa that fails is left out, with a reason.
 //
-// Visas that are access tokens, conditions, and links between identities are
-// recognised and never used: a conditional visa is not accepted, and visas of
-// different (iss, sub) are never joined.
+// What a visa is by itself depends on its bytes, on what is believed and on what is
+// revoked, and is remembered. What the visas of one request make of one another is
+// decided anew each time, in this order: visas that are access tokens are confirmed
+// or replaced by polling, LinkedIdentities visas and stored links join identities
+// into persons, and conditions are met by accepted, unconditional visas of the same
+// person. Nothing but a link by an issuer with authority for it ever joins two
+// (iss, sub).
 package passport
 
 import (
@@ -38,6 +42,16 @@ type Options struct {
 	// changed. It is called at most once per issuer and request and never for
 	// an issuer that is not configured; it keeps its own cool-down. nil: never.
 	UnknownKey func(ctx context.Context, issuer string) bool
+	// Revoked gives the newest list of what this site has revoked. Like View it must
+	// be fast and safe for concurrent use. nil: nothing is revoked.
+	Revoked func() *trust.Revocations
+	// KnownLinks gives the stored links that touch an identity. It must be fast;
+	// each link is judged again at every use. nil: none.
+	KnownLinks func(trust.Identity) []trust.Link
+	// Polled tells what the issuer of a visa that is an access token says of it
+	// today, for visas that were issued an hour ago or longer. It may wait for the
+	// issuer. nil: such visas are not accepted.
+	Polled func(context.Context, AccessTokenVisa) Polled
 
 	// CacheEntries bounds the passports, and likewise the visas, that are
 	// remembered; CacheBytes bounds the memory of both together. 0: defaults.
@@ -52,6 +66,14 @@ type Request struct {
 	// Origin is the site that forwards the caller, "" for a direct caller. It
 	// must come from the connection, never from a message.
 	Origin trust.SiteName
+	// Sets are visas that did not come in a passport. The first passport, or else
+	// the first set, says who the caller is. Sets are never forwarded.
+	Sets []trust.VisaSet
+	// Token is the access token that the caller came with; it goes into the Caller.
+	Token trust.AccessToken
+	// Proven names the keys whose possession the caller proved in this request,
+	// for tokens that are bound to one (cnf).
+	Proven trust.Proven
 	Now    time.Time
 	// CallerOnly leaves Verdict.Passports and Verdict.Visas empty. Whoever only
 	// decides needs the Caller alone, and for a remembered passport the rest
@@ -76,6 +98,9 @@ func New(o Options) *Verifier {
 	if o.Audiences == nil {
 		o.Audiences = func(string, trust.SiteName) []string { return nil }
 	}
+	if o.Revoked == nil {
+		o.Revoked = func() *trust.Revocations { return nil }
+	}
 	if o.CacheEntries <= 0 {
 		o.CacheEntries = defaultCacheEntries
 	}
@@ -89,26 +114,23 @@ func New(o Options) *Verifier {
 	}
 }
 
-// Verify establishes who the caller is. All passports of the request must be
-// acceptable; the first one's (iss, sub) is the caller. The error is a *Refusal
+// Verify establishes who the caller is. All passports and sets of the request must
+// be acceptable; the first one's (iss, sub) is the caller. The error is a *Refusal
 // (HTTP 413 for trust.ReasonTooLarge and trust.ReasonTooMany, 401 for all
 // others), or ctx's when the caller has gone away.
 func (v *Verifier) Verify(ctx context.Context, req Request) (Verdict, error) {
-	if err := withinLimits(req.Passports); err != nil {
+	if err := withinLimits(req.Passports, req.Sets); err != nil {
 		return Verdict{}, err
 	}
 	passports := make([]trust.Passport, len(req.Passports))
 	for i, compact := range req.Passports {
 		passports[i] = trust.NewPassport(compact)
 	}
-	attempt := attempt{v: v, origin: req.Origin, callerOnly: req.CallerOnly, now: v.clock.at(req.Now)}
+	attempt := attempt{v: v, origin: req.Origin, callerOnly: req.CallerOnly, now: v.clock.at(req.Now), proven: req.Proven}
 	var asked []string
 	for {
-		attempt.view, attempt.revision, attempt.wanting = v.options.View(), 0, nil
-		if attempt.view != nil {
-			attempt.revision = attempt.view.Revision
-		}
-		verdict, err := attempt.judge(ctx, passports)
+		attempt.look()
+		verdict, err := attempt.judge(ctx, passports, &req)
 		if v.options.UnknownKey == nil || !v.refresh(ctx, attempt.wanting, &asked) {
 			return verdict, err
 		}
@@ -116,9 +138,12 @@ func (v *Verifier) Verify(ctx context.Context, req Request) (Verdict, error) {
 }
 
 // withinLimits refuses what is too much before anything is read.
-func withinLimits(passports []string) error {
+func withinLimits(passports []string, sets []trust.VisaSet) error {
 	if len(passports) > maxPassports {
 		return &Refusal{trust.ReasonTooMany, "more passports than are read: show only those that the question needs", maxPassports}
+	}
+	if len(sets) > maxSets {
+		return &Refusal{trust.ReasonTooMany, "visas from more places than are read: show only those that the question needs", len(passports) + maxSets}
 	}
 	total := 0
 	for i, compact := range passports {
@@ -127,7 +152,27 @@ func withinLimits(passports []string) error {
 			return &Refusal{trust.ReasonTooLarge, "more bytes of passports than are read: ask the issuer for one with fewer visas", i}
 		}
 	}
+	for i, set := range sets {
+		if len(set.Visas) > maxVisas {
+			return &Refusal{trust.ReasonTooMany, tooManyVisas().Detail, len(passports) + i}
+		}
+		for _, visa := range set.Visas {
+			total += len(visa.Compact())
+		}
+		if total > maxRequestBytes {
+			return &Refusal{trust.ReasonTooLarge, "more bytes of visas than are read: ask the issuer for fewer visas", len(passports) + i}
+		}
+	}
 	return nil
+}
+
+// look takes the newest pictures of what is believed and what is revoked.
+func (a *attempt) look() {
+	a.view, a.revoked, a.wanting = a.v.options.View(), a.v.options.Revoked(), nil
+	a.revision = revision{revoked: a.revoked.Revision()}
+	if a.view != nil {
+		a.revision.view = a.view.Revision
+	}
 }
 
 // refresh asks for keys of the issuers that have not been asked for yet in this
@@ -146,15 +191,26 @@ func (v *Verifier) refresh(ctx context.Context, wanting []string, asked *[]strin
 	return changed
 }
 
-// attempt is one pass over a request under one View.
+// attempt is one pass over a request under one View and one list of revocations.
 type attempt struct {
 	v          *Verifier
 	origin     trust.SiteName
 	callerOnly bool
 	now        time.Time
+	proven     trust.Proven
 	view       *trust.View
-	revision   uint64
+	revoked    *trust.Revocations
+	revision   revision
 	wanting    []string // configured issuers whose keys a refresh might bring
+	polled     map[trust.Digest]Polled
+}
+
+// anyStored tells whether a stored link touches anybody in the request.
+func (a *attempt) anyStored(groups []group) bool {
+	known := a.v.options.KnownLinks
+	return known != nil && slices.ContainsFunc(groups, func(g group) bool {
+		return slices.ContainsFunc(g.record.identities, func(id trust.Identity) bool { return len(known(id)) > 0 })
+	})
 }
 
 // want notes an issuer to be asked for fresh keys once the attempt is over. Only
@@ -166,143 +222,60 @@ func (a *attempt) want(issuer string) {
 	}
 }
 
-// judge goes over the passports in order and ends at the first one that is not
-// acceptable. The whole attempt uses one View, so that no verdict mixes two
-// pictures of what is believed.
-func (a *attempt) judge(ctx context.Context, passports []trust.Passport) (Verdict, error) {
-	verdict := Verdict{Caller: trust.Caller{Origin: a.origin, TrustRevision: a.revision}}
-	visas := 0
-	for i, passport := range passports {
-		record, refusal := a.passport(ctx, passport, visas)
+// group is the visas of one passport or set, each judged by itself.
+type group struct {
+	record   *passportRecord
+	unbound  bool
+	passport trust.Passport // if it is a passport
+	set      *trust.VisaSet // if it is a set
+}
+
+// judge goes over passports and sets in order and ends at the first one that is
+// not acceptable. The whole attempt uses one View, so that no verdict mixes two
+// pictures of what is believed. What each visa is by itself may be remembered; what
+// the visas of the request make of one another never is.
+func (a *attempt) judge(ctx context.Context, passports []trust.Passport, req *Request) (Verdict, error) {
+	verdict := Verdict{Caller: trust.Caller{Origin: a.origin, TrustRevision: a.revision.view, Token: req.Token}}
+	var few [2]group
+	groups, visas, plain := few[:0], 0, true
+	for i := range len(passports) + len(req.Sets) {
+		var g group
+		var refusal *jose.Error
+		if i < len(passports) {
+			g.passport = passports[i]
+			g.record, refusal = a.passport(ctx, g.passport, visas)
+			if refusal == nil {
+				g.unbound, refusal = a.bound(g.record)
+			}
+		} else {
+			g.set = &req.Sets[i-len(passports)]
+			g.record, refusal = a.set(ctx, g.set, visas)
+		}
 		if err := ctx.Err(); err != nil {
 			return Verdict{}, err
 		}
-		if refusal == nil {
-			unbound := false
-			if unbound, refusal = a.bound(record); refusal == nil {
-				visas += len(record.visas)
-				verdict.add(record, unbound)
-				if !a.callerOnly {
-					verdict.explain(passport, record, unbound)
-				}
-				continue
-			}
+		if refusal != nil {
+			return Verdict{}, &Refusal{Reason: refusal.Reason, Detail: refusal.Detail, Index: i}
 		}
-		return Verdict{}, &Refusal{Reason: refusal.Reason, Detail: refusal.Detail, Index: i}
+		visas += len(g.record.visas)
+		plain = plain && g.record.plain && g.set == nil
+		groups = append(groups, g)
 	}
 	if len(passports) > 0 {
 		verdict.Caller.Passports = passports // made for this request
 	}
+	if plain && !a.anyStored(groups) {
+		for i := range groups {
+			verdict.add(groups[i].record, groups[i].unbound)
+			if !a.callerOnly {
+				verdict.explainPassport(groups[i])
+				verdict.explain(groups[i].record)
+			}
+		}
+		return verdict, nil
+	}
+	if err := a.together(ctx, groups, &verdict); err != nil {
+		return Verdict{}, err
+	}
 	return verdict, nil
-}
-
-// passport finds or makes the record of one passport. Refusals are not
-// remembered: they are cheap or need a signature that anybody can send again
-// with one bit changed.
-func (a *attempt) passport(ctx context.Context, p trust.Passport, visasBefore int) (*passportRecord, *jose.Error) {
-	if record, ok := a.v.passports.get(p.Digest(), a.revision, instantOf(a.now)); ok {
-		for _, issuer := range record.wanting {
-			a.want(issuer)
-		}
-		if visasBefore+len(record.visas) > maxVisas {
-			return nil, tooManyVisas()
-		}
-		return record, nil
-	}
-	record, visas, refusal := a.open(p, visasBefore)
-	if refusal != nil {
-		return nil, refusal
-	}
-	earlier := a.wanting // of other passports: not this record's
-	a.wanting = nil
-	for _, compact := range visas {
-		if ctx.Err() != nil {
-			return nil, refuse(trust.ReasonMalformed, "given up") // the caller sees ctx's error
-		}
-		record.visas = append(record.visas, a.visa(compact.Value))
-	}
-	record.wanting, a.wanting = a.wanting, earlier
-	for _, issuer := range record.wanting {
-		a.want(issuer)
-	}
-	a.v.passports.put(p.Digest(), a.revision, record.expiry(), record, record.size())
-	return record, nil
-}
-
-// tooManyVisas is found out in three places: before the signature, after it, and
-// from memory, where several passports add up.
-func tooManyVisas() *jose.Error {
-	return refuse(trust.ReasonTooMany, "more than %d visas: ask the issuer for a passport with only those that the question needs", maxVisas)
-}
-
-// open verifies a passport itself, the cheap checks first: a stranger's token,
-// or one with an unknown key or too many visas, costs no signature check.
-func (a *attempt) open(p trust.Passport, visasBefore int) (*passportRecord, []jose.Text, *jose.Error) {
-	token, err := jose.Parse(p.Compact(), maxPassportBytes)
-	if err != nil {
-		return nil, nil, asRefusal(err)
-	}
-	header := token.Header()
-	if !header.IsType(passportType) {
-		return nil, nil, refuse(trust.ReasonWrongType, "the token is a %.80q, not a passport (%s): ask for a passport, by token exchange if need be", header.Type, passportType)
-	}
-	if refusal := allowed(header.Algorithm); refusal != nil {
-		return nil, nil, refusal
-	}
-	issuer, visas, err := token.Peek("ga4gh_passport_v1")
-	if err != nil {
-		return nil, nil, asRefusal(err)
-	}
-	trusted, ok := a.view.Lookup(issuer)
-	if !ok || !trusted.Policy.Is(trust.KindPassport) {
-		return nil, nil, refuse(trust.ReasonUntrustedIssuer, "this site does not take passports of %s: its operator decides which issuers it trusts", quoted(issuer))
-	}
-	if visasBefore+visas > maxVisas {
-		return nil, nil, tooManyVisas()
-	}
-	key, refusal := chooseKey(trusted, header.KeyID, a.now)
-	if refusal != nil {
-		if refusal.Reason == trust.ReasonUnknownKey {
-			a.want(issuer)
-		}
-		return nil, nil, refusal
-	}
-	payload, err := token.Verify(key.Key, jose.RS256, jose.ES256)
-	if err != nil {
-		return nil, nil, asRefusal(err)
-	}
-	var claims passportClaims
-	if err := jose.Unmarshal(payload, &claims); err != nil {
-		return nil, nil, asRefusal(err)
-	}
-	return a.record(claims, trusted, key)
-}
-
-// record checks the claims of a passport whose signature is good.
-func (a *attempt) record(claims passportClaims, trusted trust.IssuerView, key trust.BelievedKey) (*passportRecord, []jose.Text, *jose.Error) {
-	if refusal := require(claims.Issuer, claims.Subject, claims.IssuedAt, claims.Expires); refusal != nil {
-		return nil, nil, refusal
-	}
-	switch {
-	case claims.Issuer.Value != trusted.Policy.Issuer:
-		return nil, nil, refuse(trust.ReasonMalformed, "iss can be read in two ways")
-	case claims.Visas == nil:
-		return nil, nil, refuse(trust.ReasonMissingClaim, "ga4gh_passport_v1 is missing: the token is not a passport")
-	case len(*claims.Visas) > maxVisas:
-		return nil, nil, tooManyVisas()
-	case bool(claims.Confirmation):
-		return nil, nil, refuse(trust.ReasonUnsupportedToken, "the passport is bound to a key (cnf) whose possession cannot be shown here: ask for one that is not")
-	}
-	if refusal, _ := inTime(a.now, claims.IssuedAt, claims.NotBefore, claims.Expires); refusal != nil {
-		return nil, nil, refusal
-	}
-	return &passportRecord{
-		identity:          trust.Identity{Issuer: trusted.Policy.Issuer, Subject: claims.Subject.Value},
-		key:               key.Thumbprint,
-		until:             earliest(claims.Expires.Time, key.Until.UTC()),
-		audience:          claims.Audience,
-		requireAud:        trusted.Policy.RequireAud,
-		acceptUnboundFrom: trusted.Policy.AcceptUnboundFrom,
-		visas:             make([]*visaRecord, 0, len(*claims.Visas)),
-	}, *claims.Visas, nil
 }

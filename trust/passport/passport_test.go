@@ -37,6 +37,7 @@ func TestPassportWithGrantMakesACaller(t *testing.T) {
 		Identity: trust.Identity{Issuer: dacURL, Subject: "researcher@dac"}, // row 10: another sub is legal, and stays its own
 		Type:     trust.VisaControlledAccessGrants, Value: dataset, Source: dacURL, By: "dac",
 		Asserted: now.Add(-24 * time.Hour), Expires: now.Add(time.Hour), Digest: visa.Digest, KeyID: w.dac.Keys()[0].Thumbprint,
+		Person: trust.Identity{Issuer: dacURL, Subject: "researcher@dac"},
 	}
 	if visa != want || visa.Digest.IsZero() {
 		t.Errorf("%+v, want %+v", visa, want)
@@ -135,7 +136,7 @@ func TestPassportRefusals(t *testing.T) {
 		"V059 nested":                {rawPassport(good.with("ga4gh_passport_v1", []any{[]string{"a.b.c"}})), trust.ReasonBadClaim},
 		"V059 mixed":                 {rawPassport(good.with("ga4gh_passport_v1", []any{"a.b.c", 7})), trust.ReasonBadClaim},
 		"V059 null member":           {rawPassport(good.with("ga4gh_passport_v1", []any{nil})), trust.ReasonBadClaim},
-		"bound to a key":             {rawPassport(good.with("cnf", map[string]string{"jkt": "x"})), trust.ReasonUnsupportedToken},
+		"bound to a key":             {rawPassport(good.with("cnf", map[string]string{"jkt": "x"})), trust.ReasonNotProven},
 		"unknown members":            {rawPassport(good.with("x_foo", []int{1}).with("jti", "7")), ""},
 		"V052 stranger":              {raw(strangerKey(), passportHeader, good.with("iss", "https://stranger.example").text()), trust.ReasonUntrustedIssuer},
 		"V071 a visa issuer":         {raw(dacKey(), passportHeader, good.with("iss", dacURL).text()), trust.ReasonUntrustedIssuer},

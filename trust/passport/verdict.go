@@ -49,21 +49,28 @@ type VisaVerdict struct {
 	Reason   trust.Reason `json:"reason,omitempty"` // why it is not accepted
 	Detail   string       `json:"detail,omitempty"` // for a researcher: what is wrong, what to do
 	Key      string       `json:"key,omitempty"`    // thumbprint of the verifying key
-	Until    time.Time    `json:"until,omitzero"`   // the least of exp and the key's evidence
+	Until    time.Time    `json:"until,omitzero"`   // the least of exp, the key's evidence and all that it rests on
 	Digest   trust.Digest `json:"digest"`
+	// Trace tells, in plain words and in order, what decided besides the visa
+	// itself: conditions clause by clause, links, polling. Empty for most.
+	Trace []string `json:"trace,omitempty"`
 }
 
-// Refusal refuses a request as a whole because of one of its passports: it is
-// never served as if the passport had not been shown (GA4GH Passport 1.2,
+// Refusal refuses a request as a whole because of one of its passports or sets:
+// it is never served as if the passport had not been shown (GA4GH Passport 1.2,
 // section 8.1). Its text is safe to show and to log.
 type Refusal struct {
 	Reason trust.Reason
 	Detail string
-	Index  int // of the passport in Request.Passports
+	Index  int // of the passport in Request.Passports; those of Request.Sets count on from there
 }
 
-// Error gives "passport 1: reason: detail", counting from 1.
+// Error gives "passport 1: reason: detail", counting from 1, or "token: ..." for
+// what Verifier.Token refused.
 func (r *Refusal) Error() string {
+	if r.Index == tokenRefused {
+		return fmt.Sprintf("token: %s: %s", r.Reason, r.Detail)
+	}
 	return fmt.Sprintf("passport %d: %s: %s", r.Index+1, r.Reason, r.Detail)
 }
 
@@ -84,12 +91,18 @@ func asRefusal(err error) *jose.Error {
 // it to whom: the audience is judged anew each time, because the client ids of
 // sites change without a new View. It is immutable and may be cached.
 type passportRecord struct {
-	identity trust.Identity
-	key      string
-	until    time.Time // the least of exp and the key's evidence
-	audience audience
-	visas    []*visaRecord
-	wanting  []string // issuers of visas that name a key not known
+	identity     trust.Identity
+	key          string
+	until        time.Time // the least of exp and the key's evidence
+	audience     audience
+	confirmation trust.Confirmation
+	visas        []*visaRecord
+	wanting      []string // issuers of visas that name a key not known
+
+	// plain tells that no visa needs the rest of the request to be judged, and
+	// identities are all those that stored links may touch, each once.
+	plain      bool
+	identities []trust.Identity
 
 	// The issuer's policy on passports without aud, as of the View.
 	requireAud        bool
@@ -99,32 +112,70 @@ type passportRecord struct {
 // visaRecord is what was found out about one visa. It is immutable and may be
 // cached; claims of a visa that was not accepted are fit to be shown.
 type visaRecord struct {
-	visa   trust.Visa // Expires is set only if it was accepted
-	reason trust.Reason
-	detail string
+	visa trust.Visa // Expires is set only if it was accepted
+	// said is why it was not accepted, or, without a reason, what there is to note
+	// about it; nil for most.
+	said *jose.Error
+	// special is what makes it depend on the rest of the request; nil for most.
+	special *special
 	// until is when to look again, because by then another verdict would be
 	// found: the visa ends or begins, or its key grows stale. 0: never.
 	until instant
 }
 
-func (r *visaRecord) accepted() bool { return r.reason == "" }
+// special is what the rest of the request decides about a visa that is good by
+// itself. Whatever follows from it is never cached.
+type special struct {
+	conditions   conditions
+	confirmation trust.Confirmation
+	pairs        []trust.Identity // of a LinkedIdentities visa: whom its issuer may link
+	strangers    int              // pairs left out, for its issuer may not link them
+	jti          string           // of a LinkedIdentities visa
+	accessToken  bool             // the form of an access token
+	issuedAt     time.Time        // of an access token
+}
+
+// accepted tells whether the visa is good by itself; special has more to say.
+func (r *visaRecord) accepted() bool { return r.said == nil || r.said.Reason == "" }
+
+// words are the reason why it is not accepted, "" if it is, and the sentence.
+func (r *visaRecord) words() (trust.Reason, string) {
+	if r.said == nil {
+		return "", ""
+	}
+	return r.said.Reason, r.said.Detail
+}
 
 func (r *visaRecord) verdict() VisaVerdict {
+	reason, detail := r.words()
 	return VisaVerdict{
 		Identity: r.visa.Identity, Type: r.visa.Type, Value: r.visa.Value, Source: r.visa.Source, By: r.visa.By,
-		Accepted: r.accepted(), Reason: r.reason, Detail: r.detail,
+		Accepted: r.accepted(), Reason: reason, Detail: detail,
 		Key: r.visa.KeyID, Until: r.visa.Expires, Digest: r.visa.Digest,
 	}
 }
 
 // recordBytes is what a record and its cache entry take besides their text.
-const recordBytes = 400
+const recordBytes = 450
 
 // size counts every text but issuer and key, which are strings of the View; the
 // type and source of an accepted visa are too, so it errs on the large side.
 func (r *visaRecord) size() int {
-	return recordBytes + len(r.visa.Subject) + len(r.visa.Value) + len(r.visa.Source) + len(r.visa.Type) + len(r.detail)
+	n := recordBytes + len(r.visa.Subject) + len(r.visa.Value) + len(r.visa.Source) + len(r.visa.Type)
+	if r.said != nil {
+		n += 48 + len(r.said.Detail)
+	}
+	if r.special != nil {
+		n += specialBytes + len(r.special.jti) + r.special.conditions.size()
+		for _, pair := range r.special.pairs {
+			n += 64 + len(pair.Issuer) + len(pair.Subject)
+		}
+	}
+	return n
 }
+
+// specialBytes is what a special takes besides its texts and lists.
+const specialBytes = 256
 
 // size counts the visas in full, although they are mostly shared with the cache
 // of visas: the bound then holds whichever is forgotten first.
@@ -136,7 +187,7 @@ func (r *passportRecord) size() int {
 	for _, visa := range r.visas {
 		n += 8 + visa.size()
 	}
-	return n
+	return n + 32*len(r.identities)
 }
 
 // expiry is when the record as a whole must be looked at again.
@@ -150,18 +201,24 @@ func (r *passportRecord) expiry() instant {
 	return least
 }
 
-// add unites the caller with one more accepted passport. The first one says who
-// the caller is; visas keep their own (iss, sub), and nothing joins them here.
-// Everything is copied: whoever gets the verdict may do with it what he likes.
-func (v *Verdict) add(r *passportRecord, unbound bool) {
-	first := v.Caller.IsZero()
-	if first {
-		v.Caller.Identity, v.Caller.Until, v.Until = r.identity, r.until, r.until
+// admit unites the caller with one more accepted passport or set. The first one
+// says who the caller is.
+func (v *Verdict) admit(r *passportRecord, unbound bool) (first bool) {
+	if first = v.Caller.IsZero(); first {
+		v.Caller.Identity, v.Caller.Person, v.Caller.Until, v.Until = r.identity, r.identity, r.until, r.until
 		v.Caller.Visas = make([]trust.Visa, 0, len(r.visas))
 	}
 	v.Caller.Until = earliest(v.Caller.Until, r.until)
 	v.Caller.Unbound = v.Caller.Unbound || unbound
 	v.Until = earliest(v.Until, r.until)
+	return first
+}
+
+// add is admit with the visas, where nothing but each visa itself decides. They keep
+// their own (iss, sub), and nothing joins them here. Everything is copied: whoever
+// gets the verdict may do with it what he likes.
+func (v *Verdict) add(r *passportRecord, unbound bool) {
+	first := v.admit(r, unbound)
 	for _, record := range r.visas {
 		if !record.accepted() {
 			continue
@@ -173,11 +230,18 @@ func (v *Verdict) add(r *passportRecord, unbound bool) {
 	}
 }
 
-// explain tells about the passport and each of its visas.
-func (v *Verdict) explain(p trust.Passport, r *passportRecord, unbound bool) {
+// explainPassport tells about one accepted passport.
+func (v *Verdict) explainPassport(g group) {
+	if g.set != nil {
+		return
+	}
 	v.Passports = append(v.Passports, PassportVerdict{
-		Identity: r.identity, Accepted: true, Key: r.key, Until: r.until, Unbound: unbound, Digest: p.Digest(),
+		Identity: g.record.identity, Accepted: true, Key: g.record.key, Until: g.record.until, Unbound: g.unbound, Digest: g.passport.Digest(),
 	})
+}
+
+// explain tells about each visa, where nothing but each visa itself decides.
+func (v *Verdict) explain(r *passportRecord) {
 	v.Visas = slices.Grow(v.Visas, len(r.visas))
 	for _, record := range r.visas {
 		v.Visas = append(v.Visas, record.verdict())

@@ -186,10 +186,10 @@ func TestVisaObjects(t *testing.T) {
 		"row 27 by unknown word":    {object.with("by", "committee"), trust.ReasonBadClaim},
 		"row 27 by empty":           {object.with("by", ""), trust.ReasonBadClaim},
 		"row 27 by null":            {object.with("by", nil), trust.ReasonBadClaim},
-		"row 27 by missing, link":   {object.without("by").with("type", trust.VisaLinkedIdentities), ""},
+		"row 27 by missing, link":   {object.without("by").with("type", trust.VisaLinkedIdentities).with("value", "s,"+dacURL), ""},
 		"row 103 Value for value":   {object.without("value").with("Value", dataset), trust.ReasonMissingClaim},
 		"V030 bidi in value":        {object.with("value", "https://dac.example/\u202estitevirar"), trust.ReasonBadClaim},
-		"link value of 4096":        {object.with("type", trust.VisaLinkedIdentities).with("value", strings.Repeat("v", 4096)), ""},
+		"link value of 4096":        {object.with("type", trust.VisaLinkedIdentities).with("value", longLinks(4096)), ""},
 		"link value of 4097":        {object.with("type", trust.VisaLinkedIdentities).with("value", strings.Repeat("v", 4097)), trust.ReasonBadClaim},
 	} {
 		t.Run(name, func(t *testing.T) { w.wantVisa(t, rawObject(c.object), c.want) })
@@ -324,18 +324,19 @@ func TestTrustIsNeededThrice(t *testing.T) {
 	}
 }
 
-// Rows 42 and 10, V090: the same sub at two issuers is two identities.
-func TestIdentitiesAreNeverJoined(t *testing.T) {
+// Rows 10, 42, 43 and 47, V090: the same sub at two issuers is two identities, and an
+// issuer without authority for it joins nobody.
+func TestIdentitiesAreNotJoinedWithoutAuthority(t *testing.T) {
 	w := newWorld(t)
 	link := w.grant(func(c *passporttest.VisaClaims) {
 		c.Type, c.Value, c.By = trust.VisaLinkedIdentities, "researcher,https:%2F%2Fbroker.example", "system"
 	})
 	verdict, err := w.verify(w.passport(w.grant(func(c *passporttest.VisaClaims) { c.Subject = "researcher" }), link))
-	if err != nil || len(verdict.Caller.Visas) != 2 {
+	if err != nil || len(verdict.Caller.Visas) != 1 || verdict.Visas[1].Reason != trust.ReasonLinkAuthority {
 		t.Fatalf("%v %+v", err, verdict)
 	}
 	for _, visa := range verdict.Caller.Visas {
-		if visa.Issuer != dacURL || visa.Identity == verdict.Caller.Identity {
+		if visa.Issuer != dacURL || visa.Person == verdict.Caller.Person || verdict.Caller.Linked != nil {
 			t.Errorf("%+v", visa)
 		}
 	}
@@ -436,4 +437,15 @@ func TestVisaVerdictAsJSON(t *testing.T) {
 	if !strings.Contains(string(text), `"iss":"https://broker.example"`) || !strings.Contains(string(text), `"accepted":true`) {
 		t.Errorf("%s", text)
 	}
+}
+
+// longLinks is a value of n characters that links identities of the committee.
+func longLinks(n int) string {
+	var b strings.Builder
+	for i := 0; b.Len() < n-400; i++ {
+		fmt.Fprintf(&b, "%03d%s,%s;", i, strings.Repeat("v", 200), dacURL)
+	}
+	rest := n - b.Len() - len(","+dacURL)
+	b.WriteString(strings.Repeat("%76", rest/3) + strings.Repeat("w", rest%3) + "," + dacURL)
+	return b.String()
 }
