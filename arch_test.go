@@ -32,11 +32,11 @@ var floors = map[string]int{
 	"query/privacy": 3, "trust/policy": 3, "query/beacon": 3,
 	"trust/passport": 4, "trust/passport/passporttest": 5, "trust/claims": 4, "trust/proof": 4,
 	"trust/issuers": 5, "query/local": 5, "federation": 5, // desks
-	"trust/bearer": 5,
+	"trust/bearer": 5, "trust/polling": 5,
 	// What this node signs for people: mint writes tokens, the desks hold the keys.
 	"trust/mint": 4, "trust/dac": 5, "trust/broker": 5,
 	"store": 6, "federation/gossip": 6, "federation/wire": 6, "trust/discovery": 6, "trust/oidc": 6, // wires
-	"query/source/variants": 6, "node/config": 6,
+	"query/source/variants": 6, "node/config": 6, "node/session": 6,
 	"node/web": 7, "node/admin": 7, // doors: decode, call one desk, encode
 	"node":            8, // the one room where everything is plugged in
 	"simulate/cohort": 0, "simulate/idp": 6, "simulate": 9,

@@ -76,6 +76,8 @@ type Whoami struct {
 	Until     *time.Time `json:"until,omitempty"`
 	Passports []Passport `json:"passports"`
 	Visas     []Visa     `json:"visas"`
+	// Session is the one that the caller came with, absent for any other way.
+	Session *Session `json:"session,omitempty"`
 }
 
 // Caller is an identity: the pair counts, never the subject alone.
@@ -112,6 +114,8 @@ type Visa struct {
 	Detail   string     `json:"detail,omitempty"`
 	Key      string     `json:"key,omitempty"` // thumbprint of the key that verified it
 	Until    *time.Time `json:"until,omitempty"`
+	// Trace says in plain words, and in order, what the decision rested on.
+	Trace []string `json:"trace,omitempty"`
 }
 
 // Problem is an error answer (RFC 9457, problem details). It is an error too, so

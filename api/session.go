@@ -15,6 +15,11 @@ type ProtectedResource struct {
 	Resource             string   `json:"resource"` // the node's own address
 	AuthorizationServers []string `json:"authorization_servers,omitempty"`
 	ScopesSupported      []string `json:"scopes_supported,omitempty"`
+	// JWKSURI is where the keys are that the node signs with, if it signs.
+	JWKSURI                string   `json:"jwks_uri,omitempty"`
+	BearerMethodsSupported []string `json:"bearer_methods_supported,omitempty"`
+	ProofAlgorithms        []string `json:"dpop_signing_alg_values_supported,omitempty"`
+	CertificateBound       bool     `json:"tls_client_certificate_bound_access_tokens,omitempty"`
 	// SignIn names the client that the command line is, for each issuer that people
 	// may sign in at the node with.
 	SignIn []SignIn `json:"candignode_sign_in,omitempty"`
@@ -35,12 +40,29 @@ type SessionRequest struct {
 // Session is a caller's session at the node.
 type Session struct {
 	ID      string    `json:"id"`
-	Label   string    `json:"label,omitempty"` // what it was made of
+	Issuer  string    `json:"iss,omitempty"` // whose it is
+	Subject string    `json:"sub,omitempty"`
+	Label   string    `json:"label,omitempty"` // what it was made of: browser, token or passports
 	Created time.Time `json:"created"`
 	Used    time.Time `json:"used"`
 	Until   time.Time `json:"until"`
+	// Current tells that the question itself came with this session.
+	Current bool `json:"current,omitempty"`
 	// Token is a secret, and stands in the answer to POST /v1/sessions only.
-	Token string `json:"token,omitempty"`
+	Token string `json:"session,omitempty"`
+}
+
+// Sessions answers GET /v1/sessions: the caller's own, newest first.
+type Sessions struct {
+	Sessions []Session `json:"sessions"`
+}
+
+// Authorizations answers OPTIONS: how callers may show who they are (DRS 1.3,
+// Authorizations).
+type Authorizations struct {
+	SupportedTypes      []string `json:"supported_types"`
+	PassportAuthIssuers []string `json:"passport_auth_issuers"`
+	BearerAuthIssuers   []string `json:"bearer_auth_issuers"`
 }
 
 // Resource asks how people sign in at the node.

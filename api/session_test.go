@@ -61,7 +61,7 @@ func TestTokensStayPrivate(t *testing.T) {
 }
 
 func TestSessionsAndSignIn(t *testing.T) {
-	client, saw := recording(t, 201, `{"id":"a b/c","token":"cgs_x","created":"2026-03-01T12:00:00Z","used":"2026-03-01T12:00:00Z","until":"2026-03-02T00:00:00Z"}`)
+	client, saw := recording(t, 201, `{"id":"a b/c","session":"cgs_x","created":"2026-03-01T12:00:00Z","used":"2026-03-01T12:00:00Z","until":"2026-03-02T00:00:00Z"}`)
 	session, err := client.StartSession(t.Context(), api.SessionRequest{})
 	if err != nil || session.Token != "cgs_x" || session.Until.IsZero() || saw.method != "POST" || saw.path != "/v1/sessions" || saw.body != "{}" {
 		t.Error(session, err, *saw)

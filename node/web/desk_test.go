@@ -134,8 +134,8 @@ func TestWhoamiWithRealPassports(t *testing.T) {
 	view := &trust.View{Revision: 1, Issuers: map[string]trust.IssuerView{idp.URL: idp.View(policy, now.Add(time.Hour))}}
 	verifier := passport.New(passport.Options{View: func() *trust.View { return view }})
 	w := newWorld(t, func(o *web.Options) {
-		o.Verify = func(ctx context.Context, passports []string, callerOnly bool) (passport.Verdict, error) {
-			return verifier.Verify(ctx, passport.Request{Passports: passports, Now: now, CallerOnly: callerOnly})
+		o.Verify = func(ctx context.Context, shown web.Shown, callerOnly bool) (passport.Verdict, error) {
+			return verifier.Verify(ctx, passport.Request{Passports: shown.Passports, Now: now, CallerOnly: callerOnly})
 		}
 	})
 	visa := func(source string) string {

@@ -7,18 +7,30 @@ import (
 	"net/http"
 
 	"github.com/candignode/candignode/api"
+	"github.com/candignode/candignode/node/session"
 	"github.com/candignode/candignode/query"
 	"github.com/candignode/candignode/query/beacon"
 	"github.com/candignode/candignode/trust"
+	"github.com/candignode/candignode/trust/bearer"
 	"github.com/candignode/candignode/trust/passport"
+	"github.com/candignode/candignode/trust/proof"
 )
 
 // What can go wrong in the door itself. Their texts are for callers.
 var (
-	errAuthorization = errors.New("this node takes passports as the POST body member passports, and no Authorization header: " +
-		"send the passports themselves, {\"passports\": [\"...\"]}")
-	errNoPassport   = errors.New("no passport was shown: send {\"passports\": [\"...\"]} as the body of the POST")
-	errPlain        = errors.New("passports travel over TLS only; ask https://, and treat those just sent as exposed")
+	errAuthorization = errors.New("the Authorization header cannot be read, or is of a kind that is not taken: send Bearer or DPoP with one token, " +
+		"or passports in the body of a POST, {\"passports\": [\"...\"]}")
+	errTwoWays      = errors.New("credentials of more than one kind came, or one kind twice: show an Authorization header, a session cookie or passports, and only one of them")
+	errStrayProof   = errors.New("a DPoP proof goes with Authorization: DPoP and its token, and with nothing else")
+	errNoProofs     = errors.New("this node does not take DPoP proofs: its external address is not configured")
+	errCookie       = errors.New("the session cookie is not one that this node made; sign in again")
+	errOtherPage    = errors.New("a session cookie counts for requests of this site's own pages only; others send Authorization: Bearer")
+	errTokenInURL   = errors.New("credentials never travel in a URL: it holds one, or a parameter for one; treat it as exposed")
+	errNobody       = errors.New("nobody was shown: send Authorization: Bearer with an access token or a session token")
+	errSessionAgain = errors.New("a session does not make another one: show an access token or passports")
+	errNotAForm     = errors.New("the body must be application/x-www-form-urlencoded, each parameter once")
+	errNoPassport   = errors.New("no passport was shown: send {\"passports\": [\"...\"]} as the body of the POST, or Authorization: Bearer")
+	errPlain        = errors.New("credentials travel over TLS only; ask https://, and treat those just sent as exposed")
 	errBadURL       = errors.New("bad question: URL: its parameters are not properly encoded")
 	errLongURL      = errors.New("the URL is too long: POST the question")
 	errNoSuchPath   = errors.New("there is nothing at this path; /beacon/map lists the endpoints")
@@ -46,15 +58,18 @@ type failure struct {
 // an internal error, and its text stays inside.
 func failureOf(err error) failure {
 	var refusal *passport.Refusal
+	var bad *proof.Error
 	switch {
 	case errors.As(err, &refusal):
-		f := failure{status: http.StatusUnauthorized, detail: refusal.Error(), reason: refusal.Reason}
-		if refusal.Reason == trust.ReasonTooLarge || refusal.Reason == trust.ReasonTooMany {
-			f.status = http.StatusRequestEntityTooLarge
-		}
-		return f
-	case errors.Is(err, errAuthorization):
-		return failure{status: http.StatusUnauthorized, detail: err.Error(), reason: trust.ReasonUnsupportedToken}
+		return failureOfRefusal(refusal)
+	case errors.As(err, &bad):
+		return failure{status: http.StatusUnauthorized, detail: bad.Detail, reason: bad.Reason}
+	case errors.Is(err, bearer.ErrUnavailable), errors.Is(err, bearer.ErrNoWay):
+		return failure{status: http.StatusServiceUnavailable, detail: "the issuer cannot be asked now; ask again in a moment", reason: trust.ReasonProvider, retry: providerRetry}
+	case errors.Is(err, bearer.ErrRefused):
+		return failure{status: http.StatusUnauthorized, detail: bearer.ErrRefused.Error(), reason: trust.ReasonProvider}
+	case errors.Is(err, session.ErrSignIn):
+		return failure{status: http.StatusBadRequest, detail: err.Error()}
 	case errors.Is(err, query.ErrRequest):
 		return failure{status: http.StatusBadRequest, detail: err.Error()}
 	case errors.Is(err, context.DeadlineExceeded):
@@ -66,27 +81,55 @@ func failureOf(err error) failure {
 		err    error
 		status int
 		retry  string
+		reason trust.Reason
 	}{
-		{errNoPassport, http.StatusUnauthorized, ""},
-		{errPlain, http.StatusBadRequest, ""},
-		{errBadURL, http.StatusBadRequest, ""},
-		{errBrokenBody, http.StatusBadRequest, ""},
-		{errNoSuchPath, http.StatusNotFound, ""},
-		{errMethod, http.StatusMethodNotAllowed, ""},
-		{errSlowBody, http.StatusRequestTimeout, ""},
-		{errBodyTooLarge, http.StatusRequestEntityTooLarge, ""},
-		{errLongURL, http.StatusRequestURITooLong, ""},
-		{errNotJSON, http.StatusUnsupportedMediaType, ""},
-		{errBusy, http.StatusServiceUnavailable, busyRetry},
-		{errNotReady, http.StatusServiceUnavailable, busyRetry},
-		{errNotRecorded, http.StatusServiceUnavailable, ""},
-		{errNoAnswer, http.StatusServiceUnavailable, ""},
+		{errAuthorization, http.StatusUnauthorized, "", trust.ReasonUnsupportedToken},
+		{errTwoWays, http.StatusUnauthorized, "", trust.ReasonUnsupportedToken},
+		{errNoProofs, http.StatusUnauthorized, "", trust.ReasonUnsupportedToken},
+		{errStrayProof, http.StatusUnauthorized, "", trust.ReasonProof},
+		{errCookie, http.StatusUnauthorized, "", trust.ReasonSession},
+		{errNobody, http.StatusUnauthorized, "", ""},
+		{errOtherPage, http.StatusForbidden, "", trust.ReasonSession},
+		{errSessionAgain, http.StatusForbidden, "", ""},
+		{session.ErrNoSession, http.StatusNotFound, "", ""},
+		{session.ErrTooLarge, http.StatusRequestEntityTooLarge, "", trust.ReasonTooLarge},
+		{errTokenInURL, http.StatusBadRequest, "", trust.ReasonUnsupportedToken},
+		{errNotAForm, http.StatusBadRequest, "", ""},
+		{errNoPassport, http.StatusUnauthorized, "", ""},
+		{errPlain, http.StatusBadRequest, "", ""},
+		{errBadURL, http.StatusBadRequest, "", ""},
+		{errBrokenBody, http.StatusBadRequest, "", ""},
+		{errNoSuchPath, http.StatusNotFound, "", ""},
+		{errMethod, http.StatusMethodNotAllowed, "", ""},
+		{errSlowBody, http.StatusRequestTimeout, "", ""},
+		{errBodyTooLarge, http.StatusRequestEntityTooLarge, "", ""},
+		{errLongURL, http.StatusRequestURITooLong, "", ""},
+		{errNotJSON, http.StatusUnsupportedMediaType, "", ""},
+		{errBusy, http.StatusServiceUnavailable, busyRetry, ""},
+		{errNotReady, http.StatusServiceUnavailable, busyRetry, ""},
+		{errNotRecorded, http.StatusServiceUnavailable, "", ""},
+		{errNoAnswer, http.StatusServiceUnavailable, "", ""},
 	} {
 		if errors.Is(err, own.err) {
-			return failure{status: own.status, detail: own.err.Error(), retry: own.retry}
+			return failure{status: own.status, detail: own.err.Error(), retry: own.retry, reason: own.reason}
 		}
 	}
 	return failure{status: http.StatusInternalServerError, detail: errPanic.Error()}
+}
+
+// failureOfRefusal gives the status of a refused credential.
+func failureOfRefusal(r *passport.Refusal) failure {
+	f := failure{status: http.StatusUnauthorized, detail: r.Error(), reason: r.Reason}
+	if r.Index < 0 { // a token or a session, of which there is one
+		f.detail = string(r.Reason) + ": " + r.Detail
+	}
+	switch r.Reason {
+	case trust.ReasonTooLarge, trust.ReasonTooMany:
+		f.status = http.StatusRequestEntityTooLarge
+	case trust.ReasonProvider:
+		f.status, f.retry = http.StatusServiceUnavailable, providerRetry
+	}
+	return f
 }
 
 const (
@@ -108,16 +151,19 @@ func (e *exchange) fail(err error) {
 		e.w.Header().Set("Retry-After", f.retry)
 	}
 	if f.status == http.StatusUnauthorized {
-		e.w.Header().Set("WWW-Authenticate", "PassportAuth") // the name that DRS 1.3 gives it
+		e.challenge(f, err)
 	}
 	if f.status == http.StatusRequestTimeout || f.status == http.StatusRequestEntityTooLarge {
 		e.w.Header().Set("Connection", "close") // the rest of the body is not waited for
 	}
-	if e.beaconRoot {
+	switch {
+	case e.page:
+		err = e.failurePage(f)
+	case e.beaconRoot:
 		err = e.answer(f.status, jsonType, beacon.Problem(e.about(), beacon.Failure{
 			Code: f.status, Message: f.detail, Reason: string(f.reason), Transaction: e.transaction,
 		}))
-	} else {
+	default:
 		err = e.answer(f.status, problemType, e.problem(f))
 	}
 	if err != nil {
@@ -139,11 +185,16 @@ func (e *exchange) answer(status int, mediaType string, value any) error {
 	if err != nil {
 		return err
 	}
+	e.send(status, mediaType, append(body, '\n'))
+	return nil
+}
+
+// send writes what is whole already.
+func (e *exchange) send(status int, mediaType string, body []byte) {
 	e.writeBy()
 	e.w.Header().Set("Content-Type", mediaType)
 	e.w.WriteHeader(status)
-	if _, err := e.w.Write(append(body, '\n')); err != nil {
+	if _, err := e.w.Write(body); err != nil {
 		e.o.Log.Debug("an answer did not leave", "transaction", e.transaction, "error", err)
 	}
-	return nil
 }

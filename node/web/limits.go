@@ -28,4 +28,14 @@ const (
 	// busyRetry is what a caller is told to wait, in seconds, when too many
 	// questions are being answered.
 	busyRetry = "2"
+	// providerRetry is the same, when an issuer cannot be asked: its trouble takes
+	// longer than ours.
+	providerRetry = "10"
+
+	// maxRecorded bounds the digests in one record of a refusal: a URL can hold
+	// hundreds of parameters.
+	maxRecorded = 16
+	// maxForm bounds a form, in bytes: a subject token, an actor token and a client
+	// assertion of some kB each fit many times.
+	maxForm = 64 << 10
 )

@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/candignode/candignode/query"
@@ -17,18 +13,19 @@ import (
 )
 
 func getVariants(e *exchange) error {
-	if err := e.noAuthorization(); err != nil {
+	c, err := e.credentials()
+	if err != nil {
 		return err
 	}
 	d, err := beacon.DecodeGet(query.GVariants, e.parameters)
 	if err != nil {
 		return err
 	}
-	return e.question(d)
+	return e.question(d, c)
 }
 
 func postVariants(e *exchange) error {
-	body, err := e.body()
+	c, body, err := e.body()
 	if err != nil {
 		return err
 	}
@@ -36,14 +33,14 @@ func postVariants(e *exchange) error {
 	if err != nil {
 		return err
 	}
-	return e.question(d)
+	return e.question(d, c)
 }
 
 // question answers what was decoded. Test mode is answered before anybody looks
 // at the caller or asks a desk (passports.md, row 135). A probe that asks for nothing
 // looks at the caller all the same: a bad passport refuses every request that
 // carries it (row 6).
-func (e *exchange) question(d beacon.Decoded) error {
+func (e *exchange) question(d beacon.Decoded, c credential) error {
 	d.Request.Transaction = e.transaction
 	if d.Request.TestMode && !d.NothingAsked {
 		answer := beacon.Synthetic(e.o.About(), d.Request)
@@ -54,7 +51,7 @@ func (e *exchange) question(d beacon.Decoded) error {
 			return answer, nil
 		})
 	}
-	if d.NothingAsked && (d.Request.TestMode || len(d.Passports) == 0) {
+	if d.NothingAsked && (d.Request.TestMode || len(d.Passports) == 0 && c.shown.Nobody()) {
 		return e.answer(http.StatusOK, jsonType, beacon.NothingAsked(e.about(), d, e.transaction))
 	}
 	leave, err := e.enter()
@@ -64,7 +61,10 @@ func (e *exchange) question(d beacon.Decoded) error {
 	defer leave()
 	ctx, cancel := e.begin()
 	defer cancel()
-	caller, err := e.caller(d.Passports)
+	if c, err = e.with(c, d.Passports); err != nil {
+		return err
+	}
+	caller, err := e.caller(c)
 	if err != nil {
 		return err
 	}
@@ -92,12 +92,12 @@ func (e *exchange) begin() (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-// caller is who asks: nobody in particular without passports.
-func (e *exchange) caller(passports []string) (trust.Caller, error) {
-	if len(passports) == 0 {
+// caller is who asks: nobody in particular if nothing is shown.
+func (e *exchange) caller(c credential) (trust.Caller, error) {
+	if c.shown.Nobody() {
 		return trust.Caller{}, nil
 	}
-	verdict, err := e.verify(passports, true)
+	verdict, err := e.verify(c, true)
 	return verdict.Caller, err
 }
 
@@ -120,41 +120,6 @@ func noAnswer(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", errNoAnswer, err)
-}
-
-// body reads the body of a POST whose parameters all stand in it. It takes no
-// place among the questions while it waits.
-func (e *exchange) body() ([]byte, error) {
-	if err := e.noAuthorization(); err != nil {
-		return nil, err
-	}
-	if err := beacon.CheckNoURL(e.parameters); err != nil {
-		return nil, err
-	}
-	if kind := e.r.Header.Get("Content-Type"); kind != "" {
-		if parsed, _, err := mime.ParseMediaType(kind); err != nil || parsed != jsonType {
-			return nil, errNotJSON
-		}
-	}
-	if coding := e.r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return nil, errNotJSON
-	}
-	if e.r.ContentLength > beacon.MaxBody {
-		return nil, errBodyTooLarge
-	}
-	control := http.NewResponseController(e.w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer has one
-	body, err := io.ReadAll(http.MaxBytesReader(e.w, e.r.Body, beacon.MaxBody))
-	var large *http.MaxBytesError
-	switch {
-	case err == nil:
-		return body, nil
-	case errors.As(err, &large):
-		return nil, errBodyTooLarge
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, errSlowBody
-	}
-	return nil, errBrokenBody
 }
 
 // writeBy gives the answer until then to leave. It runs on the machine's clock,

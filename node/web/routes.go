@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	pathpkg "path"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -14,18 +16,25 @@ import (
 
 // endpoint is one path. Methods that are nil are not allowed.
 type endpoint struct {
-	get, post func(*exchange) error
+	get, post, delete func(*exchange) error
+	options           func(*exchange) error // nil: OPTIONS tells the methods only
 	// beaconRoot tells that errors are Beacon's; elsewhere they are problem
 	// details.
 	beaconRoot bool
 	network    bool // asks, and speaks for, every site
+	page       bool // is for people: errors are pages too
+	redirected bool // a browser comes here from an issuer, with a code
+	// anonymous tells, for what OPTIONS says, that nobody need be shown.
+	anonymous bool
 }
 
 // endpoints is the whole public surface. Paths are compared as they are: no
-// redirect ever repeats a URL.
-func endpoints() map[string]endpoint {
+// redirect ever repeats a URL. A path that ends in {} has one segment more, of which
+// the endpoint sees no more than letters, digits, - and _.
+func (o *Options) endpoints() map[string]endpoint {
 	all := map[string]endpoint{
-		"/v1/whoami":    {post: whoami},
+		"/v1/whoami":    {post: whoami, options: authorizations},
+		metadataPath:    {get: resourceMetadata},
 		"/service-info": {get: document(beacon.NodeServiceInfo)},
 		"/healthz":      {get: healthz},
 		"/readyz":       {get: readyz},
@@ -39,14 +48,38 @@ func endpoints() map[string]endpoint {
 			"/map":             {get: document(beacon.Map)},
 			"/entry_types":     {get: document(beacon.EntryTypes)},
 			"/filtering_terms": {get: document(beacon.FilteringTerms)},
-			"/g_variants":      {get: getVariants, post: postVariants},
+			"/g_variants":      {get: getVariants, post: postVariants, options: authorizations, anonymous: true},
 		} {
 			e.beaconRoot, e.network = true, network
 			all[root+path] = e
 		}
 	}
+	if o.Sessions != nil {
+		all["/v1/sessions"] = endpoint{get: listSessions, post: beginSession}
+		all["/v1/sessions/{}"] = endpoint{delete: endSession}
+		all["/logout"] = endpoint{post: logout, page: true}
+	}
+	if o.SignIn != nil {
+		all["/login"] = endpoint{get: loginPage, page: true}
+		all["/login/start"] = endpoint{get: startSignIn, page: true}
+		all["/login/callback/{}"] = endpoint{get: finishSignIn, page: true, redirected: true}
+	}
+	if o.KeySet != nil {
+		all["/jwks"] = endpoint{get: keySet}
+	}
+	if o.Broker != nil {
+		all["/.well-known/openid-configuration"] = endpoint{get: discovery}
+		all["/oauth/token"] = endpoint{post: token}
+		all["/oauth/userinfo"] = endpoint{get: userInfo, post: userInfo}
+	}
+	if o.Claims != nil {
+		all["/v1/claims"] = endpoint{get: claims, post: claims}
+	}
 	return all
 }
+
+// oneSegment is the last segment of a path that ends in {}.
+var oneSegment = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // exchange is one request and its answer.
 type exchange struct {
@@ -56,6 +89,8 @@ type exchange struct {
 	r           *http.Request
 	parameters  url.Values
 	transaction string
+	segment     string     // the last of a path that ends in {}
+	identified  credential // what was verified, for the answer to a refusal
 }
 
 // writer notes what left.
@@ -126,6 +161,11 @@ func (h *handler) route(e *exchange) string {
 		path = strings.TrimSuffix(path, "/")
 	}
 	found, ok := h.endpoints[path]
+	if head, segment := pathpkg.Split(path); !ok && oneSegment.MatchString(segment) {
+		if found, ok = h.endpoints[head+"{}"]; ok {
+			path, e.segment = head+"{}", segment
+		}
+	}
 	// No route needs an escape, and an escaped slash may have slipped through
 	// the path rules of something in front.
 	if !ok || e.r.URL.RawPath != "" {
@@ -161,7 +201,10 @@ func (e *exchange) serve(route string) error {
 		return errLongURL
 	}
 	if e.parameters, err = url.ParseQuery(e.r.URL.RawQuery); err != nil {
-		return errBadURL
+		return e.unreadableURL()
+	}
+	if err := e.noTokenInURL(); err != nil {
+		return err
 	}
 	return serve(e)
 }
@@ -176,14 +219,22 @@ func (e *exchange) method() (func(*exchange) error, error) {
 	if e.post != nil {
 		allowed = append(allowed, http.MethodPost)
 	}
+	if e.delete != nil {
+		allowed = append(allowed, http.MethodDelete)
+	}
 	slices.Sort(allowed)
 	switch m := e.r.Method; {
 	case e.get != nil && (m == http.MethodGet || m == http.MethodHead):
 		return e.get, nil
 	case e.post != nil && m == http.MethodPost:
 		return e.post, nil
+	case e.delete != nil && m == http.MethodDelete:
+		return e.delete, nil
 	case m == http.MethodOptions:
 		e.w.Header().Set("Allow", strings.Join(allowed, ", "))
+		if e.options != nil {
+			return e.options, nil
+		}
 		e.w.WriteHeader(http.StatusNoContent)
 		return nil, nil
 	}

@@ -1,11 +1,12 @@
 // Package web is the researchers' door: it decodes a request, lets one desk
 // answer, and encodes what came back. It decides nothing about trust or data.
 //
-// A caller shows passports as a member of a POST body, nowhere else. A request
-// that carries a credential in another form is refused, not served as if the
-// caller were anonymous, and so is one with a bad passport among good ones. Every
-// refused credential is recorded before the refusal leaves; if it cannot be, the
-// answer is 503.
+// A caller shows passports as a member of a POST body, an access token or a session
+// token in the Authorization header, or a session as a cookie of this site's own
+// pages: one of them, and nowhere else. A request that shows two, or one in a form
+// that is not taken, is refused and not served as if the caller were anonymous, and so
+// is one with a bad passport among good ones. Every refused credential is recorded
+// before the refusal leaves; if it cannot be, the answer is 503.
 //
 // Nothing of a body, of a URL's parameters or of a credential is logged.
 package web
@@ -15,9 +16,11 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"html/template"
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/candignode/candignode/query"
@@ -37,13 +40,26 @@ type Network interface {
 type Options struct {
 	Local   query.Asker // this site
 	Network Network     // every site
-	// Verify judges passports; a *passport.Refusal refuses the request. A
+	// Verify judges what was shown; a *passport.Refusal refuses the request. A
 	// question needs the caller only, not the verdict on each visa.
-	Verify func(ctx context.Context, passports []string, callerOnly bool) (passport.Verdict, error)
+	Verify func(ctx context.Context, shown Shown, callerOnly bool) (passport.Verdict, error)
 	// Refused records that a caller's credentials were refused. They are named by
 	// digest. The refusal is answered only once Refused returned nil.
 	Refused func(ctx context.Context, transaction string, reason trust.Reason, credentials []trust.Digest) error
 	About   func() beacon.About // what the site says of itself now
+
+	// ExternalURL is this node as callers see it, "https://node.example.org": what
+	// proofs are made for, and whose pages may use a cookie. "": neither is taken.
+	ExternalURL string
+	Issuers     func() []trust.IssuerPolicy // those that are configured now; nil: none
+	Proofs      Proofs                      // nil: no DPoP proof is taken
+
+	// What a node need not be: without one, its paths are not there.
+	Sessions Sessions
+	SignIn   SignIn
+	KeySet   func() []byte // the public JSON Web Key Set of all that the node signs
+	Broker   Broker
+	Claims   Claims
 
 	Ready          func() error  // nil: always ready
 	RequestTimeout time.Duration // of one question; 0: 10 s
@@ -57,6 +73,7 @@ type handler struct {
 	o         Options
 	endpoints map[string]endpoint
 	slots     chan struct{}
+	pages     *template.Template
 }
 
 // New makes the handler of the public routes. It is safe for concurrent use and
@@ -83,7 +100,15 @@ func New(o Options) (http.Handler, error) {
 	if o.Random == nil {
 		o.Random = rand.Reader
 	}
-	return &handler{o: o, endpoints: endpoints(), slots: make(chan struct{}, o.MaxConcurrent)}, nil
+	if o.Issuers == nil {
+		o.Issuers = func() []trust.IssuerPolicy { return nil }
+	}
+	o.ExternalURL = strings.TrimSuffix(o.ExternalURL, "/")
+	pages, err := template.New("").Parse(pageTexts)
+	if err != nil {
+		return nil, err
+	}
+	return &handler{o: o, endpoints: o.endpoints(), slots: make(chan struct{}, o.MaxConcurrent), pages: pages}, nil
 }
 
 // transaction makes an id that nobody can guess: it joins the records of all

@@ -176,9 +176,10 @@ func TestNoRefusalWithoutItsRecord(t *testing.T) {
 	}
 }
 
-// An Authorization header of any kind is refused, never served as anonymous.
+// An Authorization header that cannot be read is refused, never served as anonymous,
+// and a good one is not served beside passports.
 func TestAuthorizationHeadersAreRefused(t *testing.T) {
-	for _, value := range []string{"Bearer " + alicesPassport, "Basic YWxpY2U6c2VjcmV0", "GA4GH opaque-secret", "", "nothing"} {
+	for _, value := range []string{"Bearer", "Bearer a b", "Bearer a,b", "Basic YWxpY2U6c2VjcmV0", "GA4GH opaque-secret", "", "nothing", "Bearer cgs_short", "Bearer " + alicesToken + ", DPoP x", "DPoP"} {
 		for _, request := range [][3]string{
 			{http.MethodGet, "/beacon/g_variants?" + snv, ""}, {http.MethodPost, "/network/beacon/g_variants", question(alicesPassport)},
 			{http.MethodGet, "/beacon/g_variants", ""}, {http.MethodPost, "/v1/whoami", `{"passports":["` + alicesPassport + `"]}`},
@@ -258,8 +259,11 @@ func TestMethods(t *testing.T) {
 		{http.MethodGet, "/v1/whoami", "OPTIONS, POST", 405},
 		{http.MethodTrace, "/healthz", "GET, HEAD, OPTIONS", 405},
 		{http.MethodConnect, "/healthz", "GET, HEAD, OPTIONS", 405},
-		{http.MethodOptions, "/v1/whoami", "OPTIONS, POST", 204},
-		{http.MethodOptions, "/network/beacon/g_variants", "GET, HEAD, OPTIONS, POST", 204},
+		{http.MethodOptions, "/v1/whoami", "OPTIONS, POST", 200},
+		{http.MethodOptions, "/network/beacon/g_variants", "GET, HEAD, OPTIONS, POST", 200},
+		{http.MethodOptions, "/beacon/info", "GET, HEAD, OPTIONS", 204},
+		{http.MethodGet, "/login", "", 404}, {http.MethodPost, "/v1/sessions", "", 404}, {http.MethodGet, "/jwks", "", 404},
+		{http.MethodPost, "/oauth/token", "", 404}, {http.MethodGet, "/v1/claims", "", 404},
 		{http.MethodHead, "/healthz", "", 200},
 		{http.MethodHead, "/beacon/map", "", 200},
 		{http.MethodGet, "/", "", 404}, {http.MethodGet, "/metrics", "", 404}, {http.MethodGet, "/beacon/individuals", "", 404},

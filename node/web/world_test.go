@@ -28,6 +28,8 @@ type world struct {
 	mu       sync.Mutex
 	asked    []query.Request // by any desk, in order
 	callers  []trust.Caller
+	shown    []web.Shown // to the verifier
+	sessions *sessions
 	refusals []refusal
 	log      bytes.Buffer
 
@@ -52,12 +54,12 @@ const (
 
 func newWorld(t *testing.T, change ...func(*web.Options)) *world {
 	t.Helper()
-	w := &world{say: yes}
+	w := &world{say: yes, sessions: newSessions()}
 	w.aboutFunc = func() beacon.About {
 		return beacon.About{Site: "uhn", URL: "https://node.uhn.example.org", Levels: []access.Level{access.Controlled}}
 	}
 	o := web.Options{
-		Local: siteDesk{w}, Network: networkDesk{w}, Verify: verify, Refused: w.refused,
+		Local: siteDesk{w}, Network: networkDesk{w}, Verify: w.verify, Refused: w.refused,
 		About: func() beacon.About { return w.aboutFunc() }, Ready: func() error { return w.ready },
 		Log: slog.New(slog.NewTextHandler(lockedWriter{w}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
@@ -128,7 +130,55 @@ func (d networkDesk) AskEach(ctx context.Context, caller trust.Caller, r query.R
 	return query.Answer{Transaction: r.Transaction, Granularity: r.Granularity, Parts: parts}, err
 }
 
-func verify(_ context.Context, passports []string, _ bool) (passport.Verdict, error) {
+// The tokens that the world's verifier knows. A bound one is good with its key only.
+const (
+	alicesToken  = "alices.opaque-secret"
+	boundToken   = "bound.opaque-secret"
+	downToken    = "down.opaque-secret"
+	scopelessTok = "scopeless.opaque-secret"
+	alicesKey    = "alices-key"
+)
+
+// verdictOnToken is what the world's issuer says of a token or session.
+func (w *world) verdictOnToken(shown web.Shown) error {
+	refuse := func(reason trust.Reason) error {
+		return &passport.Refusal{Reason: reason, Detail: "so it is", Index: -1}
+	}
+	switch shown.Token.Reveal() {
+	case alicesToken:
+		return nil
+	case boundToken:
+		if shown.Proven.JKT == alicesKey || shown.Proven.X5T != "" {
+			return nil
+		}
+		return refuse(trust.ReasonNotProven)
+	case downToken:
+		return refuse(trust.ReasonProvider)
+	case scopelessTok:
+		return refuse(trust.ReasonScope)
+	case "":
+		_, err := w.sessions.Identify(context.Background(), shown.Session, shown.Proven)
+		return err
+	}
+	return refuse(trust.ReasonExpired)
+}
+
+func (w *world) verify(ctx context.Context, shown web.Shown, _ bool) (passport.Verdict, error) {
+	w.mu.Lock()
+	w.shown = append(w.shown, shown)
+	w.mu.Unlock()
+	if len(shown.Passports) > 0 {
+		return verify(shown.Passports)
+	}
+	if err := w.verdictOnToken(shown); err != nil {
+		return passport.Verdict{}, err
+	}
+	verdict, err := verify([]string{alicesPassport})
+	verdict.Caller.Token, verdict.Passports = shown.Token, nil
+	return verdict, err
+}
+
+func verify(passports []string) (passport.Verdict, error) {
 	for i, p := range passports {
 		switch p {
 		case alicesPassport:

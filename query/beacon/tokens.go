@@ -61,3 +61,7 @@ func clean(text string) string {
 	}, text))
 	return strings.TrimSpace(string(slices.Clip(runes[:min(len(runes), maxPeerText)])))
 }
+
+// NamesToken tells whether a parameter of this name is meant to carry a
+// credential.
+func NamesToken(name string) bool { return namesToken(name) }
