@@ -261,11 +261,11 @@ func TestPollsSurviveAndGoWithTheirVisa(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = open(t, path, Options{Now: func() time.Time { return now }})
-	if got, err := s.Poll(visa); err != nil || got != want {
-		t.Errorf("%+v, %v", got, err)
+	if got, known, err := s.Poll(visa); err != nil || !known || got != want {
+		t.Errorf("%+v, %v, %v", got, known, err)
 	}
-	if _, err := s.Poll(trust.DigestOfString("none")); !errors.Is(err, ErrNotFound) {
-		t.Errorf("error %v", err)
+	if _, known, err := s.Poll(trust.DigestOfString("none")); known || err != nil {
+		t.Errorf("%v, %v", known, err)
 	}
 	for what, p := range map[string]access.Poll{
 		"no end": {Identity: person(1)}, "huge": {Expires: noon, Detail: strings.Repeat("x", maxPoll)},
@@ -278,11 +278,11 @@ func TestPollsSurviveAndGoWithTheirVisa(t *testing.T) {
 	if err := s.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Poll(visa); !errors.Is(err, ErrNotFound) || s.polls != 1 {
-		t.Errorf("the visa has expired: %v, %d polls", err, s.polls)
+	if _, known, err := s.Poll(visa); known || err != nil || s.polls != 1 {
+		t.Errorf("the visa has expired: %v, %v, %d polls", known, err, s.polls)
 	}
-	if _, err := s.Poll(other); err != nil {
-		t.Error(err)
+	if _, known, err := s.Poll(other); !known || err != nil {
+		t.Error(known, err)
 	}
 }
 

@@ -48,23 +48,21 @@ func (s *Store) SavePoll(ctx context.Context, visa trust.Digest, p access.Poll, 
 	})
 }
 
-// Poll gives what is known about polling for the visa with a digest. It wraps
-// ErrNotFound.
-func (s *Store) Poll(visa trust.Digest) (access.Poll, error) {
-	var p access.Poll
-	err := s.view(func(tx *bbolt.Tx) (err error) {
+// Poll gives what is known about polling for the visa with a digest, and whether
+// anything is.
+func (s *Store) Poll(visa trust.Digest) (p access.Poll, known bool, err error) {
+	err = s.view(func(tx *bbolt.Tx) (err error) {
 		bucket := tx.Bucket(bucketPolls)
 		if bucket == nil {
-			return ErrNotFound
+			return nil
 		}
-		value := bucket.Get(visa[:])
-		if value == nil {
-			return ErrNotFound
+		if value := bucket.Get(visa[:]); value != nil {
+			known = true
+			p, err = pollOf(visa[:], value)
 		}
-		p, err = pollOf(visa[:], value)
 		return err
 	})
-	return p, err
+	return p, known, err
 }
 
 // loadPolls counts them, and finds those that cannot be read.
