@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -27,13 +24,25 @@ type researcher struct {
 	timeout   *time.Duration
 }
 
-func researcherFlags(cmd *cobra.Command) researcher {
+// askTime is how long a question may take in all, unless --timeout says otherwise.
+const askTime = 30 * time.Second
+
+// researcherFlags gives a command --url, also by the name of --node, --ca and --timeout.
+func researcherFlags(cmd *cobra.Command, timeout time.Duration) researcher {
+	f := cmd.Flags()
+	url := f.String("url", envOr("CANDIGNODE_URL", "http://127.0.0.1:8443"), "the node (or $CANDIGNODE_URL)")
+	f.StringVar(url, "node", *url, "the same as --url")
 	return researcher{
-		url:       cmd.Flags().String("url", envOr("CANDIGNODE_URL", "http://127.0.0.1:8443"), "the node to ask (or $CANDIGNODE_URL)"),
-		ca:        cmd.Flags().String("ca", "", "PEM file of a private CA of the node"),
-		passports: cmd.Flags().StringArray("passport", nil, "file with your GA4GH passport, - for standard input (or $CANDIGNODE_PASSPORT_FILE); may be given again"),
-		timeout:   cmd.Flags().Duration("timeout", 30*time.Second, "how long to wait in all"),
+		url:       url,
+		ca:        f.String("ca", "", "PEM file of a private CA of the node and its identity provider"),
+		timeout:   f.Duration("timeout", timeout, "how long to wait in all"),
+		passports: new([]string),
 	}
+}
+
+// passportFlags adds --passport.
+func passportFlags(cmd *cobra.Command, r researcher) {
+	cmd.Flags().StringArrayVar(r.passports, "passport", nil, "file with your GA4GH passport, - for standard input (or $CANDIGNODE_PASSPORT_FILE), instead of signing in; may be given again")
 }
 
 func envOr(name, otherwise string) string {
@@ -41,25 +50,6 @@ func envOr(name, otherwise string) string {
 		return v
 	}
 	return otherwise
-}
-
-func (r researcher) client() (api.Client, error) {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if *r.ca != "" {
-		pem, err := os.ReadFile(*r.ca)
-		if err != nil {
-			return api.Client{}, err
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return api.Client{}, usage("--ca: %s holds no PEM certificate", *r.ca)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	}
-	if !strings.HasPrefix(*r.url, "https://") && !strings.HasPrefix(*r.url, "http://") {
-		return api.Client{}, usage("--url: %.80q is not an address like https://node.uhn.example.org", *r.url)
-	}
-	return api.Client{BaseURL: *r.url, HTTP: &http.Client{Transport: transport}}, nil
 }
 
 // tokens reads the passports. They are secrets: they come from files, never from
@@ -92,38 +82,6 @@ func (r researcher) tokens(stdin io.Reader) ([]string, error) {
 	return tokens, nil
 }
 
-func whoamiCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "whoami", Short: "Ask a node who it takes you to be, and what it makes of each of your visas", Args: noArgs}
-	who, asJSON := researcherFlags(cmd), jsonFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		client, err := who.client()
-		if err != nil {
-			return err
-		}
-		tokens, err := who.tokens(cmd.InOrStdin())
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), *who.timeout)
-		defer cancel()
-		answer, err := client.Whoami(ctx, tokens)
-		if err != nil {
-			return err
-		}
-		out := cmd.OutOrStdout()
-		if *asJSON {
-			return printJSON(out, answer)
-		}
-		fmt.Fprintf(out, "%s at %s\n", printable(answer.Caller.Subject), printable(answer.Caller.Issuer))
-		var rows [][]string
-		for _, v := range answer.Visas {
-			rows = append(rows, []string{v.Type, v.Value, v.Source, yesNo(v.Accepted), v.Reason, v.Detail})
-		}
-		return table(out, []string{"VISA", "VALUE", "SOURCE", "USED", "REASON", "DETAIL"}, rows)
-	}
-	return cmd
-}
-
 func queryCommand() *cobra.Command {
 	return group("query", "Ask a question as a researcher", queryVariantsCommand())
 }
@@ -140,7 +98,8 @@ the range.
 
   candignode query g_variants --assembly GRCh37 --chrom 22 --start 16050074 --ref A --alt G`,
 	}
-	who, asJSON := researcherFlags(cmd), jsonFlag(cmd)
+	who, asJSON := researcherFlags(cmd, askTime), jsonFlag(cmd)
+	passportFlags(cmd, who)
 	var q api.Question
 	f := cmd.Flags()
 	f.StringVar(&q.Assembly, "assembly", "", "GRCh37 or GRCh38")
@@ -160,29 +119,31 @@ the range.
 			return usage("--scope: %.40q is neither network nor site", *scope)
 		}
 		q.SiteOnly = *scope == "site"
-		client, err := who.client()
+		ctx, cancel := context.WithTimeout(cmd.Context(), *who.timeout)
+		defer cancel()
+		a, err := who.open(ctx, cmd.InOrStdin())
 		if err != nil {
 			return err
 		}
-		if q.Passports, err = who.tokens(cmd.InOrStdin()); err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), *who.timeout)
-		defer cancel()
-		answer, err := client.Query(ctx, q, func(part api.Site) {
+		q.Passports = a.passports
+		answer, err := a.Query(ctx, q, func(part api.Site) {
 			if !*asJSON {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s after %d ms\n", printable(part.Site), printable(part.Status), part.TookMS)
 			}
 		})
 		if err != nil {
-			return err
+			return a.refused(err)
 		}
 		if *asJSON {
 			err = printJSON(cmd.OutOrStdout(), answer)
 		} else {
 			err = printAnswer(cmd.OutOrStdout(), answer)
 		}
-		return errors.Join(err, codeOf(answer))
+		code := codeOf(answer)
+		if code != nil && a.anonymous() {
+			fmt.Fprintf(cmd.ErrOrStderr(), "You asked as nobody. To sign in: candignode login --node %s\n", a.BaseURL)
+		}
+		return errors.Join(err, code)
 	}
 	return cmd
 }

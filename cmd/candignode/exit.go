@@ -7,6 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/candignode/candignode/api"
+	"github.com/candignode/candignode/trust/bearer"
+	"github.com/candignode/candignode/trust/oidc"
 )
 
 // Exit codes, as docs/operator.md promises them to scripts.
@@ -44,6 +46,8 @@ func exitCode(err error) int {
 	case errors.As(err, &c):
 		return c.code
 	case errors.As(err, &refused) && (refused.Status == 401 || refused.Status == 403):
+		return exitDenied
+	case errors.Is(err, oidc.ErrDenied), errors.Is(err, oidc.ErrExpired), errors.Is(err, bearer.ErrRefused):
 		return exitDenied
 	}
 	return exitFailed

@@ -41,6 +41,7 @@ func rootCommand() *cobra.Command {
   candignode demo          three sites on this machine, one question, an answer per site
   candignode init          make a site: key, configuration, state
   candignode run           the daemon
+  candignode login         sign in as a researcher
   candignode query         ask a question as a researcher
 
 Exit codes: 0 done; 1 failed; 2 usage; 3 not authenticated or denied;
@@ -60,7 +61,7 @@ Exit codes: 0 done; 1 failed; 2 usage; 3 not authenticated or denied;
 	root.AddCommand(
 		demoCommand(), initCommand(), runCommand(), reloadCommand(), configCommand(),
 		siteCommand(), sitesCommand(), issuersCommand(), datasetsCommand(), grantsCommand(), policyCommand(), keysCommand(),
-		whoamiCommand(), queryCommand(), auditCommand(), statusCommand(), simulateCommand(),
+		loginCommand(), logoutCommand(), whoamiCommand(), queryCommand(), auditCommand(), statusCommand(), simulateCommand(),
 		versionCommand(),
 	)
 	return root
