@@ -160,14 +160,14 @@ func (d *Desk) record(ctx context.Context, m moment, p Presented) (*record, erro
 	if record, ok := d.known.get(q, m.now); ok {
 		return record, nil
 	}
-	if failure, ok := d.refused.get(q, m.now); ok {
-		return nil, failure.err()
-	}
 	// Verified for each request by itself: one that lacks the proof must not answer
 	// for one that has it.
 	whose, err := d.whose(ctx, m, p)
 	if err != nil {
 		return nil, err
+	}
+	if failure, ok := d.refused.get(q, m.now); ok {
+		return nil, failure.err()
 	}
 	return fly(ctx, d, q, func(ctx context.Context) (*record, *failure) {
 		record, failure := d.obtain(ctx, m, whose, p)

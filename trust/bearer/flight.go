@@ -56,7 +56,7 @@ func (f *failure) err() error {
 	if f.reason == "" {
 		return f.cause
 	}
-	return &passport.Refusal{Reason: f.reason, Detail: f.detail}
+	return &passport.Refusal{Reason: f.reason, Detail: f.detail, Index: -1} // about no passport of the request
 }
 
 // life is how long it is remembered.
