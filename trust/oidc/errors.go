@@ -31,7 +31,7 @@ type Error struct {
 	RetryAfter time.Duration
 	Detail     string
 
-	cause error // ctx's error, or that of the socket
+	cause error // ctx's error, or that of the socket, or one of package polling
 }
 
 // Error names the issuer, what was asked and what went wrong.

@@ -40,8 +40,8 @@ type Options struct {
 }
 
 // Provider speaks with the configured issuers for this node. It keeps nothing
-// between two calls, and may be used from many goroutines. Every error is an *Error
-// or ctx's.
+// between two calls, and may be used from many goroutines. Every error is an *Error,
+// but for polling.ErrUnchanged, which is none.
 type Provider struct{ o Options }
 
 var _ bearer.Provider = (*Provider)(nil)

@@ -2,11 +2,13 @@ package oidc
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/bearer"
 	"github.com/candignode/candignode/trust/jose"
+	"github.com/candignode/candignode/trust/polling"
 )
 
 // UserInfo gives the UserInfo answer for the token (OpenID Connect Core 1.0, section
@@ -49,10 +51,10 @@ func (p *Provider) Claims(ctx context.Context, source trust.IssuerPolicy, addres
 
 // Poll asks the issuer of a visa in the form of an access token whether it still
 // stands, which it does by answering at its UserInfo endpoint (GA4GH AAI 1.2, "Conformance
-// for Claim Clearinghouses", section 6; passports.md, rows 57 to 60). visas is nil if
-// the answer says nothing about visas, and not nil, though perhaps empty, if it does:
-// those replace the visa. The answer must be JSON; a signed one counts as an answer
-// that cannot be used. The visa was verified by the caller.
+// for Claim Clearinghouses", section 6; passports.md, rows 57 to 60). It is a
+// polling.Fetch: the visas of the answer, or an error of that package, or one that leaves
+// the question open. Only JSON can be followed; a signed answer is
+// polling.ErrUnusable. The visa was verified by the caller.
 func (p *Provider) Poll(ctx context.Context, issuer trust.IssuerPolicy, visa trust.Passport) (visas []string, err error) {
 	const op = "polling of a visa"
 	e, err := p.to(ctx, issuer, op, func(all trust.Endpoints) string { return all.UserInfo })
@@ -60,48 +62,66 @@ func (p *Provider) Poll(ctx context.Context, issuer trust.IssuerPolicy, visa tru
 		return nil, err
 	}
 	parsed, err := jose.Parse(visa.Compact(), maxDocument)
-	var about subject
+	var about struct {
+		Subject string `json:"sub"`
+	}
 	if err == nil {
 		err = parsed.UnverifiedClaims(&about)
 	}
-	if err != nil || about.Subject.Value == "" {
-		return nil, &Error{Op: op, Issuer: issuer.Issuer, Kind: bearer.ErrRefused, Detail: "the visa names nobody"}
+	if err != nil || about.Subject == "" {
+		return nil, &Error{Op: op, Issuer: issuer.Issuer, Kind: bearer.ErrRefused, Detail: "the visa names nobody", cause: polling.ErrRefused}
 	}
-	doc, err := p.get(ctx, e, trust.NewAccessToken(visa.Compact()), want{[]string{mediaJSON}, maxDocument})
+	doc, err := p.get(ctx, e, trust.NewAccessToken(visa.Compact()), want{[]string{mediaJSON, mediaJWT}, maxDocument})
 	if err != nil {
+		if own, ours := errors.AsType[*Error](err); ours && errors.Is(own.Kind, bearer.ErrRefused) {
+			own.cause = polling.ErrRefused
+		}
 		return nil, err
 	}
-	visas, detail := readPoll(doc.Body, about.Subject.Value)
-	if detail != "" {
-		return nil, e.nonsense(detail)
+	visas, present, wrong := readPoll(doc.Body, about.Subject)
+	switch {
+	case wrong != "":
+		unusable := e.nonsense(wrong)
+		unusable.cause = polling.ErrUnusable
+		return nil, unusable
+	case !present:
+		return nil, polling.ErrUnchanged
 	}
 	return visas, nil
 }
 
-type subject struct {
-	Subject jose.Text `json:"sub"`
-}
-
-// readPoll takes the visas out of a UserInfo answer about sub.
-func readPoll(body []byte, sub string) (visas []string, wrong string) {
-	var says struct {
-		subject
-		Visas *[]jose.Text `json:"ga4gh_passport_v1"`
-	}
-	if err := jose.Unmarshal(body, &says); err != nil {
-		return nil, "its answer is not the JSON of UserInfo"
+// readPoll takes the visas out of a UserInfo answer about sub. present tells whether
+// it says anything about visas.
+func readPoll(body []byte, sub string) (visas []string, present bool, wrong string) {
+	const claim = "ga4gh_passport_v1"
+	var all map[string]any
+	if err := jose.Unmarshal(body, &all); err != nil || all == nil {
+		return nil, false, "its answer is not the JSON of UserInfo"
 	}
 	// Another person's visas are no news about this one's (OpenID Connect Core 1.0,
 	// section 5.3.2).
-	if says.Subject.Value != sub {
-		return nil, "its answer is about somebody else"
+	if all["sub"] != sub {
+		return nil, false, "its answer is about somebody else"
 	}
-	if says.Visas == nil {
-		return nil, ""
+	// Whatever is said elsewhere, or in another form, could be that the visa is gone.
+	if names, ok := all["_claim_names"]; ok {
+		if names, ok := names.(map[string]any); !ok || names[claim] != nil {
+			return nil, false, "its answer leaves the visas to somebody else"
+		}
 	}
-	visas = make([]string, len(*says.Visas))
-	for i, v := range *says.Visas {
-		visas[i] = v.Value
+	says, present := all[claim]
+	if !present {
+		return nil, false, ""
 	}
-	return visas, ""
+	list, ok := says.([]any)
+	if !ok {
+		return nil, false, "its answer has visas that are no list"
+	}
+	visas = make([]string, len(list))
+	for i, visa := range list {
+		if visas[i], ok = visa.(string); !ok {
+			return nil, false, "its answer has a visa that is not text"
+		}
+	}
+	return visas, true, ""
 }

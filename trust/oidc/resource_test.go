@@ -10,6 +10,7 @@ import (
 
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/bearer"
+	"github.com/candignode/candignode/trust/polling"
 )
 
 // Row 68: JSON and signed answers come as they are, with their media type.
@@ -112,32 +113,45 @@ func TestClaims(t *testing.T) {
 }
 
 // Rows 57, 59 and 60: a visa is confirmed by an answer about its own person, and
-// replaced by the visas in it.
+// replaced by the visas in it. What cannot be followed counts as taken back, and
+// trouble on the way leaves the question open.
 func TestPoll(t *testing.T) {
 	p := newIDP(t)
 	visa := trust.NewPassport(jwt(t, `{"iss":"`+p.URL+`","sub":"ada","scope":"openid"}`))
+	ends := []error{polling.ErrRefused, polling.ErrUnusable, polling.ErrUnchanged}
 	for name, test := range map[string]struct {
 		answer http.HandlerFunc
 		visas  []string
 		err    error
 	}{
-		"confirmed":      {says(mediaJSON, `{"sub":"ada"}`), nil, nil},
-		"null":           {says(mediaJSON, `{"sub":"ada","ga4gh_passport_v1":null}`), nil, nil},
+		"confirmed":      {says(mediaJSON, `{"sub":"ada","_claim_names":{"other":"x"}}`), nil, polling.ErrUnchanged},
 		"replaced":       {says(mediaJSON, `{"sub":"ada","ga4gh_passport_v1":["a.b.c","d.e.f"]}`), []string{"a.b.c", "d.e.f"}, nil},
-		"withdrawn":      {says(mediaJSON, `{"sub":"ada","ga4gh_passport_v1":[]}`), []string{}, nil},
-		"other person":   {says(mediaJSON, `{"sub":"bob","ga4gh_passport_v1":["a.b.c"]}`), nil, bearer.ErrUnavailable},
-		"nobody":         {says(mediaJSON, `{"ga4gh_passport_v1":["a.b.c"]}`), nil, bearer.ErrUnavailable},
-		"sub twice":      {says(mediaJSON, `{"sub":"ada","sub":"bob"}`), nil, bearer.ErrUnavailable},
-		"text for a set": {says(mediaJSON, `{"sub":"ada","ga4gh_passport_v1":"a.b.c"}`), nil, bearer.ErrUnavailable},
-		"null in a set":  {says(mediaJSON, `{"sub":"ada","ga4gh_passport_v1":[null]}`), nil, bearer.ErrUnavailable},
-		"signed":         {says(mediaJWT, "a.b.c"), nil, bearer.ErrUnavailable},
-		"revoked":        {status(401, "", ""), nil, bearer.ErrRefused},
+		"none left":      {says(mediaJSON, `{"sub":"ada","ga4gh_passport_v1":[]}`), []string{}, nil},
+		"null":           {says(mediaJSON, `{"sub":"ada","ga4gh_passport_v1":null}`), nil, polling.ErrUnusable},
+		"other person":   {says(mediaJSON, `{"sub":"bob","ga4gh_passport_v1":["a.b.c"]}`), nil, polling.ErrUnusable},
+		"nobody":         {says(mediaJSON, `{"ga4gh_passport_v1":["a.b.c"]}`), nil, polling.ErrUnusable},
+		"sub twice":      {says(mediaJSON, `{"sub":"ada","sub":"bob"}`), nil, polling.ErrUnusable},
+		"text for a set": {says(mediaJSON, `{"sub":"ada","ga4gh_passport_v1":"a.b.c"}`), nil, polling.ErrUnusable},
+		"null in a set":  {says(mediaJSON, `{"sub":"ada","ga4gh_passport_v1":[null]}`), nil, polling.ErrUnusable},
+		"elsewhere":      {says(mediaJSON, `{"sub":"ada","_claim_names":{"ga4gh_passport_v1":"x"}}`), nil, polling.ErrUnusable},
+		"odd elsewhere":  {says(mediaJSON, `{"sub":"ada","_claim_names":[]}`), nil, polling.ErrUnusable},
+		"signed":         {says(mediaJWT, "a.b.c"), nil, polling.ErrUnusable},
+		"revoked":        {status(401, "", ""), nil, polling.ErrRefused},
+		"bad request":    {status(400, "", ""), nil, polling.ErrRefused},
+		"forbidden":      {status(403, "", ""), nil, polling.ErrRefused},
 		"down":           {status(503, "", ""), nil, bearer.ErrUnavailable},
+		"busy":           {status(429, "", ""), nil, bearer.ErrUnavailable},
+		"web page":       {says("text/html", "<html>"), nil, bearer.ErrUnavailable},
 	} {
 		p.on("/userinfo", test.answer)
 		got, err := p.provider(t).Poll(t.Context(), p.policy(), visa)
 		if !errors.Is(err, test.err) || (err == nil) != (test.err == nil) || !slices.Equal(got, test.visas) || (got == nil) != (test.visas == nil) {
 			t.Errorf("%s: %q, %v", name, got, err)
+		}
+		for _, end := range ends {
+			if errors.Is(err, end) && end != test.err {
+				t.Errorf("%s: %v is also %v", name, err, end)
+			}
 		}
 	}
 	if r := p.last(t); r.authorization != "Bearer "+visa.Compact() || r.query != "" {
@@ -145,13 +159,14 @@ func TestPoll(t *testing.T) {
 	}
 	asked := len(p.seen())
 	for _, bad := range []string{"", "no visa", jwt(t, `{"iss":"x"}`), jwt(t, `{"sub":7}`)} {
-		if _, err := p.provider(t).Poll(t.Context(), p.policy(), trust.NewPassport(bad)); !errors.Is(err, bearer.ErrRefused) {
+		if _, err := p.provider(t).Poll(t.Context(), p.policy(), trust.NewPassport(bad)); !errors.Is(err, polling.ErrRefused) {
 			t.Errorf("%.20q: %v", bad, err)
 		}
 	}
 	if len(p.seen()) != asked {
 		t.Error("something that is no visa was sent")
 	}
+	var _ polling.Fetch = p.provider(t).Poll
 }
 
 func FuzzPoll(f *testing.F) {
@@ -160,11 +175,11 @@ func FuzzPoll(f *testing.F) {
 	f.Add([]byte(`{"sub":"ada","ga4gh_passport_v1":null}`))
 	f.Add([]byte(`{"Sub":"ada"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		visas, wrong := readPoll(body, "ada")
-		if wrong != "" && visas != nil {
-			t.Errorf("%s, and visas %q", wrong, visas)
+		visas, present, wrong := readPoll(body, "ada")
+		if (visas != nil) != present || wrong != "" && present {
+			t.Errorf("%q, %t, %s", visas, present, wrong)
 		}
-		if wrong == "" && !strings.Contains(string(body), "sub") {
+		if wrong == "" && !strings.Contains(string(body), "sub") && !strings.Contains(string(body), `\u`) {
 			t.Error("an answer about nobody was taken")
 		}
 	})
