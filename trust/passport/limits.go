@@ -85,6 +85,19 @@ const (
 	// token is expired when now equals exp.
 	leeway = 30 * time.Second
 
+	// maxTokenBytes bounds access tokens and ID tokens: real ones take 1 to 4 kB, and
+	// the header of an HTTP request ends at 8 to 64 kB. Documents that hold visas are
+	// bounded as passports are.
+	maxTokenBytes = 16 << 10
+
+	// maxFreshAge is how old an answer may be that this node has just been given:
+	// room for clocks that differ and for a person who reads a consent page.
+	maxFreshAge = 10 * time.Minute
+
+	// maxUndated is how long a document without exp is good: as long as a visa that
+	// is an access token is without being confirmed.
+	maxUndated = time.Hour
+
 	// defaultCacheEntries and defaultCacheBytes are used for zero Options:
 	// about 400 bytes an entry.
 	defaultCacheEntries = 16 << 10
