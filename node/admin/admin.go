@@ -121,6 +121,7 @@ func New(o Options) http.Handler {
 	route("GET /v1/grants", d.grants)
 	route("POST /v1/grants", d.addGrant)
 	route("DELETE /v1/grants/{id}", d.revokeGrant)
+	d.withdrawals(route)
 	route("GET /v1/audit", d.audit)
 	route("GET /v1/audit/verify", d.verify)
 	route("POST /v1/reload", d.reload)
@@ -158,7 +159,7 @@ func (d door) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusBadRequest
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, issuers.ErrNotConfigured):
 		status = http.StatusNotFound
-	case errors.Is(err, ErrNotRunning), errors.Is(err, store.ErrUnavailable):
+	case errors.Is(err, ErrNotRunning), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrFull):
 		status = http.StatusServiceUnavailable
 	}
 	d.Log.Warn("operator command failed", "method", r.Method, "path", r.URL.Path, "error", err)
