@@ -90,20 +90,24 @@ func (l login) run(ctx context.Context, who researcher) (loggedIn, error) {
 	if err != nil {
 		return loggedIn{}, err
 	}
+	file, err := openTokenFile()
+	if err != nil {
+		return loggedIn{}, err
+	}
+	// Whatever is wrong with the file is found before the person signs in.
+	before, err := file.get(node)
+	if err != nil && !errors.Is(err, errNoSignIn) {
+		return loggedIn{}, err
+	}
+	if ca == "" {
+		ca = before.CAPEM
+	}
 	client, err := nodeClient(node, ca)
 	if err != nil {
 		return loggedIn{}, err
 	}
 	public, err := l.way(ctx, client)
 	if err != nil {
-		return loggedIn{}, err
-	}
-	file, err := openTokenFile()
-	if err != nil {
-		return loggedIn{}, err
-	}
-	// Whatever is wrong with the file is found before the person signs in.
-	if _, err := file.read(); err != nil {
 		return loggedIn{}, err
 	}
 	public.Client = client.HTTP

@@ -32,7 +32,6 @@ type door struct {
 	mu       sync.Mutex
 	resource api.ProtectedResource
 	sessions map[string]string // token to subject
-	seen     []string          // requests
 }
 
 const provider = "broker"
@@ -63,6 +62,7 @@ func newDoor(t testing.TB) *door {
 		json.NewEncoder(w).Encode(d.resource)
 	})
 	mux.HandleFunc("POST /v1/whoami", d.whoami)
+	mux.HandleFunc("POST /network/beacon/g_variants", d.query)
 	mux.HandleFunc("POST /v1/sessions", d.begin)
 	mux.HandleFunc("DELETE /v1/sessions/{id}", d.end)
 	d.Server = httptest.NewServer(mux)
@@ -78,7 +78,6 @@ func newDoor(t testing.TB) *door {
 func (d *door) subject(r *http.Request) string {
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	d.mu.Lock()
-	d.seen = append(d.seen, r.Method+" "+r.URL.Path)
 	who := d.sessions[token]
 	d.mu.Unlock()
 	if who != "" || token == "" {
@@ -117,6 +116,21 @@ func (d *door) whoami(w http.ResponseWriter, r *http.Request) {
 			{Issuer: "https://dac.example.org", Subject: who, Type: "ControlledAccessGrants", Value: "evil\x1b[2J", Source: "https://x.example.org", Reason: "untrusted_source", Detail: "this site does not trust that source"},
 		},
 	})
+}
+
+// query answers nobody with a denial, as a node with no public dataset does, and a
+// token that is no good with 401.
+func (d *door) query(w http.ResponseWriter, r *http.Request) {
+	status, code := "ok", r.Header.Get("Authorization")
+	if d.subject(r) == "" {
+		if code != "" {
+			refuse(w)
+			return
+		}
+		status = "denied"
+	}
+	w.Header().Set("Content-Type", api.MediaTypeLines)
+	json.NewEncoder(w).Encode(api.Line{Answer: &api.Answer{Transaction: "tx", Complete: true, Sites: []api.Site{{Site: "uhn", Status: status}}}})
 }
 
 func (d *door) begin(w http.ResponseWriter, r *http.Request) {
