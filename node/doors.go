@@ -23,8 +23,11 @@ func (n *Node) doors(c *config.Config) error {
 	handler, err := web.New(web.Options{
 		Local:   n.local,
 		Network: counted{n.everyone, n.metrics},
-		Verify: func(ctx context.Context, passports []string, callerOnly bool) (passport.Verdict, error) {
-			return n.passport.Verify(ctx, passport.Request{Passports: passports, Now: n.now(), CallerOnly: callerOnly})
+		Verify: func(ctx context.Context, shown web.Shown, callerOnly bool) (passport.Verdict, error) {
+			if !shown.Token.IsZero() || !shown.Session.IsZero() {
+				return passport.Verdict{}, &passport.Refusal{Reason: trust.ReasonUnsupportedToken, Detail: "this node takes passports only", Index: -1}
+			}
+			return n.passport.Verify(ctx, passport.Request{Passports: shown.Passports, Now: n.now(), CallerOnly: callerOnly})
 		},
 		Refused:        n.refused,
 		About:          n.about,

@@ -18,8 +18,8 @@ func (e *exchange) verify(c credential, callerOnly bool) (passport.Verdict, erro
 	if !e.private() {
 		return passport.Verdict{}, e.refuse(trust.ReasonUnsupportedToken, c.secrets(), errPlain)
 	}
-	e.identified = c
 	held, err := e.prove(&c)
+	e.identified = c // with what was proven
 	if err != nil {
 		return passport.Verdict{}, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/candignode/candignode/node/web"
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/access"
+	"github.com/candignode/candignode/trust/broker"
 	"github.com/candignode/candignode/trust/passport"
 	"github.com/candignode/candignode/trust/proof"
 )
@@ -190,27 +191,27 @@ func whole(o *web.Options, kept *sessions) (*signIn, *proofs) {
 	return door, checker
 }
 
-// broker answers at the role endpoints.
-type broker struct{ calls []web.TokenCall }
+// roles answers at the role endpoints.
+type roles struct{ calls []broker.Request }
 
-func (b *broker) Discovery() any { return map[string]string{"issuer": ownAddress} }
+func (b *roles) Discovery() ([]byte, error) { return []byte(`{"issuer":"` + ownAddress + `"}`), nil }
 
-func (b *broker) Token(_ context.Context, call web.TokenCall) (any, error) {
+func (b *roles) Exchange(_ context.Context, call broker.Request) (broker.Issued, error) {
 	b.calls = append(b.calls, call)
-	if call.Form.Get("grant_type") == "" {
-		return nil, &web.OAuthError{Status: http.StatusBadRequest, Code: "unsupported_grant_type", Detail: "none"}
+	switch {
+	case call.Form.Get("grant_type") == "":
+		return broker.Issued{}, &broker.OAuthError{Status: http.StatusBadRequest, Code: broker.CodeGrantType, Description: "none"}
+	case call.Form.Get("client_assertion") == "":
+		return broker.Issued{}, &broker.OAuthError{Status: http.StatusUnauthorized, Code: broker.CodeInvalidClient, Description: "who are you?"}
 	}
-	if len(call.Authorization) == 0 {
-		return nil, &web.OAuthError{Status: http.StatusUnauthorized, Code: "invalid_client", Detail: "who are you?"}
-	}
-	return map[string]string{"access_token": "the-passport"}, nil
+	return broker.Issued{Passport: trust.NewPassport("the-passport"), ExpiresIn: time.Minute, TokenType: "N_A"}, nil
 }
 
-func (b *broker) UserInfo(_ context.Context, caller trust.Caller, _ string) (web.Reply, error) {
-	return web.Reply{MediaType: "application/json", Body: []byte(`{"sub":"` + caller.Subject + `"}`)}, nil
+func (b *roles) UserInfo(_ context.Context, caller trust.Caller, _ string) (broker.Document, error) {
+	return broker.Document{MediaType: broker.MediaJSON, Body: []byte(`{"sub":"` + caller.Subject + `"}`)}, nil
 }
 
-func (b *broker) Claims(_ context.Context, caller trust.Caller, _ string) (trust.Passport, error) {
+func (b *roles) Claims(_ context.Context, caller trust.Caller, _ string) (trust.Passport, error) {
 	return trust.NewPassport("jwt.of." + caller.Subject), nil
 }
 

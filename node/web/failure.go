@@ -120,9 +120,6 @@ func failureOf(err error) failure {
 // failureOfRefusal gives the status of a refused credential.
 func failureOfRefusal(r *passport.Refusal) failure {
 	f := failure{status: http.StatusUnauthorized, detail: r.Error(), reason: r.Reason}
-	if r.Index < 0 { // a token or a session, of which there is one
-		f.detail = string(r.Reason) + ": " + r.Detail
-	}
 	switch r.Reason {
 	case trust.ReasonTooLarge, trust.ReasonTooMany:
 		f.status = http.StatusRequestEntityTooLarge

@@ -111,7 +111,7 @@ func finishSignIn(e *exchange) error {
 		return e.refuse(trust.ReasonSession, []string{callback.Code}, err)
 	}
 	if err != nil {
-		return e.refused(credential{shown: Shown{Token: trust.NewAccessToken(callback.Code)}}, err)
+		return e.refused(credential{shown: Shown{Token: trust.NewAccessToken(callback.Code)}}, notKept(err))
 	}
 	life := int(finished.Session.Until.Sub(e.o.Now()) / time.Second)
 	http.SetCookie(e.w, cookie(sessionCookie, finished.Token.Reveal(), max(life, 1)))

@@ -4,22 +4,23 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
+	"strings"
 
 	"github.com/candignode/candignode/query/beacon"
 	"github.com/candignode/candignode/trust"
-	"github.com/candignode/candignode/trust/proof"
+	"github.com/candignode/candignode/trust/broker"
 )
 
-// Broker is the node as an issuer of passports.
+// Broker is the node as an issuer of passports; *broker.Broker is one but for
+// UserInfo, which needs the committees' visas besides.
 type Broker interface {
-	// Discovery is its OpenID Provider metadata.
-	Discovery() any
-	// Token answers at the token endpoint, with what becomes the JSON of the answer or
-	// with an *OAuthError.
-	Token(ctx context.Context, call TokenCall) (any, error)
+	// Discovery is its OpenID Provider metadata, as JSON.
+	Discovery() ([]byte, error)
+	// Exchange answers at the token endpoint. The error is a *broker.OAuthError, or
+	// ctx's.
+	Exchange(ctx context.Context, r broker.Request) (broker.Issued, error)
 	// UserInfo answers about a caller who was authenticated.
-	UserInfo(ctx context.Context, caller trust.Caller, transaction string) (Reply, error)
+	UserInfo(ctx context.Context, caller trust.Caller, transaction string) (broker.Document, error)
 }
 
 // Claims is the node as a source of distributed claims: a JWT about a caller who
@@ -28,54 +29,46 @@ type Claims interface {
 	Claims(ctx context.Context, caller trust.Caller, transaction string) (trust.Passport, error)
 }
 
-// TokenCall is a request to the token endpoint. Who the client is, the Broker finds
-// out.
-type TokenCall struct {
-	// Form has each parameter once, and none that is empty.
-	Form          url.Values
-	Authorization []string // the headers, unread
-	Proven        trust.Proven
-	Transaction   string
-}
-
-// Reply is an answer that is not made of JSON here.
-type Reply struct {
-	MediaType string
-	Body      []byte
-}
-
-// OAuthError is an error answer of the token endpoint (RFC 6749, section 5.2).
-type OAuthError struct {
-	Status int // 400 or 401
-	Code   string
-	Detail string // may be shown
-}
-
-// Error gives "code: detail".
-func (e *OAuthError) Error() string { return e.Code + ": " + e.Detail }
-
 func discovery(e *exchange) error {
-	return e.answer(http.StatusOK, jsonType, e.o.Broker.Discovery())
+	if err := beacon.CheckInfo(e.parameters); err != nil {
+		return err
+	}
+	return e.made(jsonType, e.o.Broker.Discovery)
 }
 
 // jwkSetType is RFC 7517, section 8.5.2.
 const jwkSetType = "application/jwk-set+json"
 
 func keySet(e *exchange) error {
-	e.send(http.StatusOK, jwkSetType, e.o.KeySet())
-	return nil
+	if err := beacon.CheckInfo(e.parameters); err != nil {
+		return err
+	}
+	return e.made(jwkSetType, e.o.KeySet)
 }
 
-// token hands a form to the broker. No cookie counts here: the client is not a
-// browser.
+// made sends what a desk has made.
+func (e *exchange) made(mediaType string, make func() ([]byte, error)) error {
+	body, err := make()
+	if err == nil {
+		e.send(http.StatusOK, mediaType, body)
+	}
+	return err
+}
+
+// token hands a form to the broker, which finds out who the client is. No cookie
+// counts here: the client is not a browser.
 func token(e *exchange) error {
 	if !e.private() {
-		return e.oauthFailure(&OAuthError{Status: http.StatusBadRequest, Code: "invalid_request", Detail: errPlain.Error()})
+		return e.oauthFailure(http.StatusBadRequest, errPlain.Error())
 	}
 	form, err := e.form()
 	if err != nil {
 		f := failureOf(err)
-		return e.oauthFailure(&OAuthError{Status: f.status, Code: "invalid_request", Detail: f.detail})
+		return e.oauthFailure(f.status, f.detail)
+	}
+	headers := e.r.Header.Values("Authorization")
+	if len(headers) > 1 {
+		return e.oauthFailure(http.StatusBadRequest, "two Authorization headers came")
 	}
 	leave, err := e.enter()
 	if err != nil {
@@ -84,57 +77,38 @@ func token(e *exchange) error {
 	defer leave()
 	ctx, cancel := e.begin()
 	defer cancel()
-	call := TokenCall{Form: form, Authorization: e.r.Header.Values("Authorization"), Transaction: e.transaction}
-	call.Proven.X5T = e.certificate()
-	if proofs := e.r.Header.Values("DPoP"); len(proofs) > 0 {
-		if call.Proven.JKT, err = e.proofOfClient(proofs); err != nil {
-			return err
-		}
+	request := broker.Request{
+		Form: form, Authorization: strings.Join(headers, ""), Proven: trust.Proven{X5T: e.certificate()}, Transaction: e.transaction,
 	}
-	granted, err := e.o.Broker.Token(ctx, call)
-	if err != nil {
-		var own *OAuthError
-		if errors.As(err, &own) {
-			return e.oauthFailure(own)
+	issued, err := e.o.Broker.Exchange(ctx, request)
+	var refusal *broker.OAuthError
+	switch {
+	case errors.As(err, &refusal):
+		if refusal.Status == http.StatusUnauthorized {
+			e.w.Header().Set("WWW-Authenticate", "Basic") // RFC 6749, section 5.2, wants one
 		}
+		e.send(refusal.Status, jsonType, refusal.Body())
+		return nil
+	case err != nil:
 		return err
 	}
-	return e.answer(http.StatusOK, jsonType, granted)
-}
-
-// proofOfClient checks a proof where there is no token yet (RFC 9449, section 5).
-func (e *exchange) proofOfClient(proofs []string) (string, error) {
-	if e.o.Proofs == nil || e.o.ExternalURL == "" {
-		return "", e.refuse(trust.ReasonUnsupportedToken, proofs, errNoProofs)
-	}
-	held, err := e.o.Proofs.Examine(proof.Proof{
-		Headers: proofs, Method: e.r.Method, URL: e.o.ExternalURL + e.r.URL.Path, Now: e.o.Now(),
-	})
-	if err == nil {
-		err = e.o.Proofs.Use(held, e.o.Now())
-	}
-	if err != nil {
-		return "", e.refuse(trust.ReasonProof, proofs, err)
-	}
-	return held.JKT, nil
+	return e.made(jsonType, issued.Body)
 }
 
 // oauthFailure answers as RFC 6749, section 5.2, says.
-func (e *exchange) oauthFailure(o *OAuthError) error {
-	if o.Status == http.StatusUnauthorized {
-		e.w.Header().Set("WWW-Authenticate", "Basic")
+func (e *exchange) oauthFailure(status int, detail string) error {
+	if status == http.StatusRequestTimeout || status == http.StatusRequestEntityTooLarge {
+		e.w.Header().Set("Connection", "close") // the rest of the body is not waited for
 	}
-	if o.Status == http.StatusRequestTimeout || o.Status == http.StatusRequestEntityTooLarge {
-		e.w.Header().Set("Connection", "close")
-	}
-	return e.answer(o.Status, jsonType, map[string]string{"error": o.Code, "error_description": o.Detail})
+	e.send(status, jsonType, (&broker.OAuthError{Code: broker.CodeInvalidRequest, Description: detail}).Body())
+	return nil
 }
 
 func userInfo(e *exchange) error {
 	return e.asCaller(func(ctx context.Context, caller trust.Caller) error {
-		reply, err := e.o.Broker.UserInfo(ctx, caller, e.transaction)
+		document, err := e.o.Broker.UserInfo(ctx, caller, e.transaction)
 		if err == nil {
-			e.send(http.StatusOK, reply.MediaType, reply.Body)
+			e.send(http.StatusOK, document.MediaType, document.Body)
 		}
 		return err
 	})

@@ -57,7 +57,7 @@ type Options struct {
 	// What a node need not be: without one, its paths are not there.
 	Sessions Sessions
 	SignIn   SignIn
-	KeySet   func() []byte // the public JSON Web Key Set of all that the node signs
+	KeySet   func() ([]byte, error) // the public JSON Web Key Set of all that the node signs
 	Broker   Broker
 	Claims   Claims
 
