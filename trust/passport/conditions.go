@@ -200,6 +200,9 @@ func (w want) in(visa *trust.Visa, steps *int) bool {
 
 // String tells a person what the clause wants.
 func (c *clause) String() string {
+	if c.fault != "" {
+		return "not a clause"
+	}
 	var b strings.Builder
 	b.WriteString(shown(c.visaType))
 	for i, w := range c.wants {

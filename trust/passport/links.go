@@ -51,7 +51,7 @@ func decoded(s string) string {
 // its colon or its slashes encoded, while a subject may hold any text.
 func twiceEncoded(issuer string) bool {
 	upper := strings.ToUpper(issuer)
-	return strings.Contains(upper, "%3A") || strings.Contains(upper, "%2F")
+	return strings.Contains(upper, "%3A") || strings.Contains(upper, "%2F") || strings.Contains(upper, "%25")
 }
 
 // mayLink tells whether this site believes the issuer about identities of another
