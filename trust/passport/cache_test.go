@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/jose"
 	"github.com/candignode/candignode/trust/passport/passporttest"
@@ -164,62 +162,6 @@ func TestRequestsDoNotBleed(t *testing.T) {
 	if second, _ := w.verify(a); second.Caller.Visas[0].Value != dataset || second.Visas[0].Value != dataset || second.Caller.Subject != "researcher" {
 		t.Errorf("%+v", second)
 	}
-}
-
-// No sequence of requests changes what a later one yields: a verifier with a
-// past and a small memory answers as one that was just made.
-func TestThePastDoesNotMatter(t *testing.T) {
-	w := newWorld(t)
-	grant := func(i int, minutes int) string {
-		return w.grant(func(c *passporttest.VisaClaims) {
-			c.Value, c.Expires = fmt.Sprint(dataset, i), now.Add(time.Duration(minutes)*time.Minute)
-		})
-	}
-	visas := []string{grant(0, 5), grant(1, 50), grant(2, 500), "x", rawObject(visaObjectOf().with("conditions", nil)), w.stranger.Visa(passporttest.VisaClaims{Subject: "s"}),
-		w.grant(func(c *passporttest.VisaClaims) { c.NotBefore = now.Add(20 * time.Minute) })}
-	var tokens []string
-	for i := range 8 {
-		tokens = append(tokens, w.passportWith(func(c *passporttest.PassportClaims) {
-			c.Subject, c.Visas = fmt.Sprint(i), []string{visas[i%7], visas[(i+1)%7], visas[(i*3)%7]}
-			if i%3 == 0 {
-				c.Audience = []string{"bcgsc-node"}
-			}
-		}))
-	}
-	tokens = append(tokens, "", w.stranger.Passport(passporttest.PassportClaims{}), tokens[1][:len(tokens[1])-4]+"AAAA")
-	views := []*trust.View{w.view}
-	w.policy(dacURL, func(p *trust.IssuerPolicy) { p.ValuePrefixes = []string{dataset + "1"} })
-	views = append(views, w.view)
-	w.change(brokerURL, func(iv *trust.IssuerView) { iv.Keys[0].Until = now.Add(30 * time.Minute) })
-	views = append(views, w.view)
-
-	rapid.Check(t, func(t *rapid.T) {
-		view := views[0]
-		options := Options{
-			View:         func() *trust.View { return view },
-			Audiences:    func(_ string, site trust.SiteName) []string { return w.audiences[site] },
-			OwnNames:     []string{"https://uhn.example"},
-			CacheEntries: rapid.IntRange(1, 6).Draw(t, "entries"),
-			CacheBytes:   rapid.IntRange(0, 10_000).Draw(t, "bytes"),
-		}
-		experienced, at := New(options), now
-		for range rapid.IntRange(1, 12).Draw(t, "requests") {
-			view = rapid.SampledFrom(views).Draw(t, "view")
-			at = at.Add(time.Duration(rapid.SampledFrom([]int{0, 0, 1, 300, 900}).Draw(t, "seconds")) * time.Second)
-			request := Request{
-				Passports: rapid.SliceOfN(rapid.SampledFrom(tokens), 0, 3).Draw(t, "passports"),
-				Origin:    rapid.SampledFrom([]trust.SiteName{"", "bcgsc"}).Draw(t, "origin"), Now: at,
-			}
-			got, gotErr := experienced.Verify(context.Background(), request)
-			want, wantErr := New(options).Verify(context.Background(), request)
-			if !reflect.DeepEqual(got, want) || !reflect.DeepEqual(gotErr, wantErr) {
-				t.Fatalf("with a past: %+v %v\nwithout:     %+v %v", got, gotErr, want, wantErr)
-			}
-			if c := experienced.visas; len(c.entries) > c.maxEntries || c.bytes > c.maxBytes {
-				t.Fatalf("%d entries, %d bytes", len(c.entries), c.bytes)
-			}
-		}
-	})
 }
 
 func TestConcurrentRequestsGetTheirOwn(t *testing.T) {
