@@ -483,7 +483,7 @@ func TestUnknownKeyOfToken(t *testing.T) {
 }
 
 // Rows 109 and 110; V098: a token that is bound to a key is good only with that key.
-func TestBoundTokens(t *testing.T) {
+func TestTokensBoundToKeys(t *testing.T) {
 	o := newOffice(t)
 	const jkt, x5t = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I", "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"
 	byProof, byCertificate := set("cnf", trust.Confirmation{JKT: jkt}), set("cnf", trust.Confirmation{X5T: x5t})
