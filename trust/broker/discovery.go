@@ -11,7 +11,6 @@ import (
 // Discovery 1.0, section 3; RFC 8414, section 2).
 type discovery struct {
 	Issuer              string   `json:"issuer"`
-	Authorization       string   `json:"authorization_endpoint,omitempty"`
 	Token               string   `json:"token_endpoint"`
 	UserInfo            string   `json:"userinfo_endpoint"`
 	JWKSURI             string   `json:"jwks_uri"`
@@ -25,15 +24,14 @@ type discovery struct {
 	ClaimTypes          []string `json:"claim_types_supported,omitempty"`
 	AuthMethods         []string `json:"token_endpoint_auth_methods_supported"`
 	AuthAlgorithms      []string `json:"token_endpoint_auth_signing_alg_values_supported"`
-	CodeChallenges      []string `json:"code_challenge_methods_supported,omitempty"`
-	ResponseIss         bool     `json:"authorization_response_iss_parameter_supported,omitempty"`
 	ClaimsParameter     bool     `json:"claims_parameter_supported"`
 	RequestParameter    bool     `json:"request_parameter_supported"`
 	RequestURIParameter bool     `json:"request_uri_parameter_supported"` // absent would say true
 }
 
 // Discovery is this node's discovery document as an issuer (passports.md, row 72).
-// What is off is left out.
+// What is off is left out: so is authorization_endpoint, and with it every response
+// type, because nobody signs in through this issuer.
 func (b *Broker) Discovery() ([]byte, error) {
 	algorithm := b.signer.Public().Algorithm
 	d := discovery{

@@ -259,6 +259,13 @@ func TestFormIsStrict(t *testing.T) {
 	} {
 		o.refused(name, form, broker.CodeInvalidRequest)
 	}
+	before := o.asked
+	for _, token := range []string{passportToken, untyped, o.visa("x").Compact()} {
+		o.refused("a passport or visa", o.form("subject_token", token), broker.CodeInvalidRequest)
+	}
+	if o.asked != before {
+		t.Error("a passport was judged as an access token")
+	}
 	o.refused("another grant", o.form("grant_type", "authorization_code"), broker.CodeGrantType)
 	o.refused("more scope than a passport has", o.form("scope", "openid offline_access"), broker.CodeInvalidScope)
 	if _, err := o.exchange(o.form("scope", "openid ga4gh_passport_v1", "unknown", "is read over")); err != nil {
@@ -314,21 +321,23 @@ func TestTargets(t *testing.T) {
 	crowd := o.form()
 	crowd["resource"] = names(17)
 	for name, form := range map[string]url.Values{
-		"V097: unknown":   o.form("resource", unknown),
-		"one unknown":     half,
-		"unknown name":    o.form("audience", "x"),
-		"a crowd":         crowd,
-		"fragment":        o.form("resource", siteC+"#x"),
-		"empty fragment":  o.form("resource", siteC+"#"),
-		"relative":        o.form("resource", "/c"),
-		"bare word":       o.form("resource", "c"),
-		"case":            o.form("resource", "HTTPS://c.example"),
-		"slash":           o.form("resource", siteC+"/"),
-		"known, not its":  o.form("client_assertion", o.assertion(with("iss", "narrow"), with("sub", "narrow")), "resource", siteC),
-		"everybody":       o.form("audience", "*"),
-		"long":            o.form("resource", "https://"+strings.Repeat("x", 1100)),
-		"no host at all":  o.form("resource", "https://"),
-		"the issuer here": o.form("resource", issuer),
+		"V097: unknown":    o.form("resource", unknown),
+		"a site that left": o.form("resource", gone),
+		"known fragment":   o.form("resource", cut),
+		"one unknown":      half,
+		"unknown name":     o.form("audience", "x"),
+		"a crowd":          crowd,
+		"fragment":         o.form("resource", siteC+"#x"),
+		"empty fragment":   o.form("resource", siteC+"#"),
+		"relative":         o.form("resource", "/c"),
+		"bare word":        o.form("resource", "c"),
+		"case":             o.form("resource", "HTTPS://c.example"),
+		"slash":            o.form("resource", siteC+"/"),
+		"known, not its":   o.form("client_assertion", o.assertion(with("iss", "narrow"), with("sub", "narrow")), "resource", siteC),
+		"everybody":        o.form("audience", "*"),
+		"long":             o.form("resource", "https://"+strings.Repeat("x", 1100)),
+		"no host at all":   o.form("resource", "https://"),
+		"the issuer here":  o.form("resource", issuer),
 	} {
 		o.refused(name, form, broker.CodeInvalidTarget)
 	}

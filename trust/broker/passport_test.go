@@ -93,6 +93,10 @@ func TestNamesAreStable(t *testing.T) {
 	if _, c := o.read(p.Compact()); err != nil || len(c.Visas) != 0 {
 		t.Error("a link of a name with itself", err)
 	}
+	second := trust.Identity{Issuer: issuer, Subject: subject(bob, siteB)}
+	if subject(second, siteB) != second.Subject {
+		t.Error("the remembered passport of somebody else")
+	}
 }
 
 // The same question asked a thousand times needs one passport per target, and one record; other

@@ -32,6 +32,8 @@ const (
 	siteB   = "urn:candignode:node:b"
 	siteC   = "https://c.example"
 	unknown = "urn:candignode:node:x"
+	gone    = "urn:candignode:node:gone" // a client may ask for it, and no site has that name
+	cut     = "https://c.example/#x"     // known, and no resource by its form
 	source  = "https://dac.example"
 	link    = "https://a.example/broker"
 )
@@ -105,11 +107,11 @@ func open(t testing.TB, change ...func(*broker.Options)) *office {
 		Issuer: issuer, Key: o.key, Others: map[string]crypto.PublicKey{"node.key": key(t).Public()}, JWKSURI: jwks,
 		Endpoints: trust.Endpoints{Token: tokens, UserInfo: "https://a.example/oauth/userinfo"},
 		Clients: []broker.Client{
-			{ID: "portal", Keys: []trust.Key{{KeyID: "c1", Public: o.client.Public()}}, Targets: []string{siteB, siteC}, Actor: "NODEB"},
+			{ID: "portal", Keys: []trust.Key{{KeyID: "c1", Public: o.client.Public()}}, Targets: []string{siteB, siteC, gone, cut}, Actor: "NODEB"},
 			{ID: "narrow", Keys: []trust.Key{{KeyID: "c1", Public: o.client.Public()}}, Targets: []string{siteB}},
 			{ID: "certified", Certificates: []string{"x5t"}, Targets: []string{siteB}},
 		},
-		Targets: func() []string { return []string{siteB, siteC} },
+		Targets: func() []string { return []string{siteB, siteC, cut} },
 		Subject: subjects.Of, Links: o.links, Recorder: o, Now: o.clock,
 		Authenticate: func(_ context.Context, token trust.AccessToken) (trust.Caller, []trust.Passport, time.Time, error) {
 			o.asked++

@@ -84,6 +84,14 @@ func TestEndsOfVisas(t *testing.T) {
 			t.Errorf("%s: %d", name, got.Expires-start.Unix())
 		}
 	}
+	careless := found(t, func(o *dac.Options) {
+		o.Grants = func(trust.Identity) []access.Grant {
+			return []access.Grant{{ID: "g", Identity: bob, Dataset: "rarivitis", Until: start.Add(time.Hour), Created: start}}
+		}
+	})
+	if len(careless.visas(alice)) != 0 || len(careless.visas(bob)) != 2 {
+		t.Error("row 42: somebody else's grant")
+	}
 	c := found(t)
 	c.grant("g", bob, "rarivitis", start.Add(time.Hour))
 	if len(c.visas(alice)) != 0 {
@@ -116,6 +124,9 @@ func TestShortMemory(t *testing.T) {
 	c.revoke("g1")
 	if gone := c.visas(alice); len(gone) != 0 {
 		t.Error("a withdrawn grant gives a visa")
+	}
+	if n := c.desk.RememberedVisas(alice); n != 1 { // the link
+		t.Error("the visa of a withdrawn grant stays in memory", n)
 	}
 	// Granted anew: another grant, and so another visa.
 	c.grant("g2", alice, "rarivitis", start.Add(30*24*time.Hour))
