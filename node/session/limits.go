@@ -36,7 +36,7 @@ const (
 
 	// maxMaterial bounds what one session keeps: passports of two hundred visas
 	// (about 250 kB), and tokens beside them.
-	maxMaterial = 512 << 10
+	maxMaterial = 500 << 10
 	// maxCode and maxIssuer bound what an issuer's redirect brings. The longest codes
 	// seen are about 1.5 kB; URL claims end at 255 (GA4GH Passport 1.2).
 	maxCode   = 4 << 10

@@ -63,9 +63,3 @@ func (t pendings) remove(e *list.Element) {
 	delete(t.by, e.Value.(pending).state)
 	t.order.Remove(e)
 }
-
-func (t pendings) size() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.order.Len()
-}

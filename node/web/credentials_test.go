@@ -20,7 +20,7 @@ import (
 	"github.com/candignode/candignode/trust/proof"
 )
 
-var bearerDown = fmt.Errorf("oidc: dial tcp 192.0.2.1:443: %w", bearer.ErrUnavailable)
+var errDown = fmt.Errorf("oidc: dial tcp 192.0.2.1:443: %w", bearer.ErrUnavailable)
 
 // withDoors is a world with every door.
 func withDoors(t *testing.T, change ...func(*web.Options)) (*world, *signIn, *proofs) {
@@ -285,7 +285,7 @@ func TestChallenges(t *testing.T) {
 
 // Row 84: an issuer that is down is not the caller's fault, and says when to ask again.
 func TestAnIssuerThatIsDown(t *testing.T) {
-	for name, fail := range map[string]error{"refusal": nil, "error": bearerDown, "no way": fmt.Errorf("x: %w", bearer.ErrNoWay)} {
+	for name, fail := range map[string]error{"refusal": nil, "error": errDown, "no way": fmt.Errorf("x: %w", bearer.ErrNoWay)} {
 		w, _, _ := withDoors(t, func(o *web.Options) {
 			if fail != nil {
 				o.Verify = func(ctx context.Context, shown web.Shown, only bool) (passport.Verdict, error) {

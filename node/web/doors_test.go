@@ -153,7 +153,7 @@ func (s *signIn) Start(_ context.Context, issuer, back string) (session.Started,
 	case alicesIssuer:
 		return session.Started{URL: "https://idp.uhn.example.org/authorize?state=opaque-secret", Browser: trust.NewAccessToken("browser-opaque-secret")}, nil
 	case "https://down.example.org":
-		return session.Started{}, bearerDown
+		return session.Started{}, errDown
 	}
 	return session.Started{}, session.ErrSignIn
 }

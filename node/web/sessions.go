@@ -47,10 +47,9 @@ func beginSession(e *exchange) error {
 	if err != nil {
 		return err
 	}
-	proven := e.identified.shown.Proven
 	m := session.Material{
 		Identity: verdict.Caller.Identity, Access: c.shown.Token,
-		Bound: trust.Confirmation{JKT: proven.JKT, X5T: proven.X5T},
+		Bound: trust.Confirmation(e.identified.shown.Proven),
 	}
 	label := session.FromToken
 	if len(c.shown.Passports) > 0 {

@@ -139,7 +139,7 @@ func TestOwnSessionsOnly(t *testing.T) {
 func TestSigningOut(t *testing.T) {
 	w, _, _ := withDoors(t, func(o *web.Options) {
 		o.Verify = func(context.Context, web.Shown, bool) (passport.Verdict, error) {
-			return passport.Verdict{}, bearerDown
+			return passport.Verdict{}, errDown
 		}
 	})
 	out := func(headers ...string) *httptest.ResponseRecorder {
