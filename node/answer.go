@@ -9,7 +9,6 @@ import (
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/access"
 	"github.com/candignode/candignode/trust/audit"
-	"github.com/candignode/candignode/trust/passport"
 )
 
 // answer plugs together who answers: this site, everybody, and this site for
@@ -23,7 +22,7 @@ func (n *Node) answer(c *config.Config) {
 	})
 	n.everyone = federation.NewEveryone(federation.Options{
 		Self: n.local, Site: site, Node: n.id, Network: c.Federation.Network, Key: n.key, Peers: n.queryPeers,
-		Lines: queryLines{n.mesh}, Recorder: n.store, Now: n.now,
+		Lines: queryLines{n.mesh}, Recorder: n.store, Travel: n.travel, Now: n.now,
 		Deadline: c.Limits.QueryTimeout, PeerTimeout: c.Limits.PeerTimeout, Log: n.log.With("part", "federation"),
 	})
 	n.receiver = federation.NewReceiver(federation.ReceiverOptions{
@@ -31,16 +30,6 @@ func (n *Node) answer(c *config.Config) {
 		Authenticate: n.authenticate, Peer: n.peer,
 		Boot: n.started, Recorder: n.store, Now: n.now, Log: n.log.With("part", "federation"),
 	})
-}
-
-// authenticate turns passports into a caller, by this site's own trust, for
-// callers of its own and for those that a peer forwards.
-func (n *Node) authenticate(ctx context.Context, passports []string, origin trust.SiteName) (trust.Caller, error) {
-	verdict, err := n.passport.Verify(ctx, passport.Request{Passports: passports, Origin: origin, Now: n.now(), CallerOnly: true})
-	if err != nil {
-		return trust.Caller{}, err
-	}
-	return verdict.Caller, nil
 }
 
 func (n *Node) queryPeers() []federation.Peer {

@@ -12,7 +12,6 @@ import (
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/discovery"
 	"github.com/candignode/candignode/trust/issuers"
-	"github.com/candignode/candignode/trust/passport"
 )
 
 // The kinds of calls that nodes make to each other.
@@ -31,6 +30,7 @@ func (n *Node) connect(c *config.Config) (err error) {
 	}); err != nil {
 		return err
 	}
+	n.fetcher = discovery.New()
 	heard := make(chan []byte, heardMessages)
 	if n.gossip, err = gossip.New(gossip.Options{
 		Self: n.id, Network: c.Federation.Network, Carrier: n.mesh,
@@ -40,16 +40,12 @@ func (n *Node) connect(c *config.Config) (err error) {
 	}
 	if n.issuers, err = issuers.New(issuers.Options{
 		Site: c.Site.Name, Node: n.id, Key: n.key, Network: c.Federation.Network,
-		Policies: c.IssuerPolicies(), Peers: pins(c), Store: n.store, Fetcher: discovery.New(),
+		Policies: c.IssuerPolicies(), Peers: pins(c), Store: n.store, Fetcher: n.fetcher,
 		Mesh: trustMesh{n}, Heard: heard, Now: n.now, Poll: c.Limits.IssuerPoll, Log: n.log.With("part", "issuers"),
 	}); err != nil {
 		return err
 	}
-	n.passport = passport.New(passport.Options{
-		View: n.issuers.View, Audiences: n.audiences, OwnNames: []string{string(n.id), c.API.ExternalURL}, UnknownKey: n.issuers.Refresh,
-		CacheEntries: c.Limits.CacheEntries, CacheBytes: c.Limits.CacheBytes,
-	})
-	return nil
+	return n.clearinghouse(c)
 }
 
 // audiences are a site's client ids at an issuer; site "" is this one.

@@ -14,27 +14,33 @@ import (
 	"github.com/candignode/candignode/node/web"
 	"github.com/candignode/candignode/query/beacon"
 	"github.com/candignode/candignode/trust"
-	"github.com/candignode/candignode/trust/passport"
 )
 
 // doors builds the researchers' door and the operator's.
 func (n *Node) doors(c *config.Config) error {
 	n.metrics = newMetrics(n)
-	handler, err := web.New(web.Options{
-		Local:   n.local,
-		Network: counted{n.everyone, n.metrics},
-		Verify: func(ctx context.Context, shown web.Shown, callerOnly bool) (passport.Verdict, error) {
-			if !shown.Token.IsZero() || !shown.Session.IsZero() {
-				return passport.Verdict{}, &passport.Refusal{Reason: trust.ReasonUnsupportedToken, Detail: "this node takes passports only", Index: -1}
-			}
-			return n.passport.Verify(ctx, passport.Request{Passports: shown.Passports, Now: n.now(), CallerOnly: callerOnly})
-		},
+	options := web.Options{
+		Local:          n.local,
+		Network:        counted{n.everyone, n.metrics},
+		Verify:         n.verify,
 		Refused:        n.refused,
 		About:          n.about,
 		Ready:          n.Ready,
 		RequestTimeout: c.Limits.QueryTimeout, MaxConcurrent: c.Limits.ConcurrentQuestions,
+		ExternalURL: c.API.ExternalURL, Issuers: func() []trust.IssuerPolicy { return n.current().config.IssuerPolicies() },
+		Proofs: n.proofs, KeySet: n.published(),
 		Log: n.log.With("part", "web"), Now: n.now,
-	})
+	}
+	if n.sessions != nil {
+		options.Sessions, options.SignIn = n.sessions, n.sessions
+	}
+	if n.broker != nil {
+		options.Broker = passportDoor{n.broker, n}
+	}
+	if n.dac != nil {
+		options.Claims = claimsDoor{n}
+	}
+	handler, err := web.New(options)
 	if err != nil {
 		return err
 	}
@@ -48,7 +54,7 @@ func (n *Node) doors(c *config.Config) error {
 		n.certificate.Store(certificate)
 		n.sockets.API = tls.NewListener(n.sockets.API, &tls.Config{
 			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.certificate.Load(), nil },
-			MinVersion:     tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+			MinVersion:     tls.VersionTLS12, NextProtos: []string{"http/1.1"}, ClientAuth: clientAuth(c),
 		})
 	}
 	n.admin = n.server(admin.New(admin.Options{
@@ -60,6 +66,15 @@ func (n *Node) doors(c *config.Config) error {
 		Now: n.now, Log: n.log.With("part", "admin"),
 	}))
 	return nil
+}
+
+// clientAuth asks for a client's certificate where tokens may be bound to one. Any
+// will do: it proves the possession of its key and no name (RFC 8705, section 3).
+func clientAuth(c *config.Config) tls.ClientAuthType {
+	if c.API.TLS.ClientCertificates {
+		return tls.RequestClientCert
+	}
+	return tls.NoClientCert
 }
 
 // loadCertificate reads the certificate of the researchers' door; nil without

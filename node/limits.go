@@ -25,6 +25,13 @@ const (
 	// peerQuestionTime is how long a peer's question runs at most: the longest that
 	// federation/wire lets a call take. Own callers' have limits.query_timeout.
 	peerQuestionTime = time.Minute
+	// sweepEvery is how often sessions that are over are taken out of the state file.
+	sweepEvery = 10 * time.Minute
+	// selfCheckTime bounds one fetch of the site's own key set, and selfCheckAgain is
+	// how long after a failure it is tried again: a proxy in front may start later.
+	selfCheckTime  = 10 * time.Second
+	selfCheckAgain = 5 * time.Minute
+	maxOwnKeySet   = 64 << 10
 	// retireMargin is what a question may outlive its deadline by, while it gives up.
 	retireMargin = 5 * time.Second
 )

@@ -26,12 +26,20 @@ import (
 	"github.com/candignode/candignode/federation/gossip"
 	"github.com/candignode/candignode/federation/wire"
 	"github.com/candignode/candignode/node/config"
+	"github.com/candignode/candignode/node/session"
 	"github.com/candignode/candignode/query/local"
 	"github.com/candignode/candignode/store"
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/audit"
+	"github.com/candignode/candignode/trust/bearer"
+	"github.com/candignode/candignode/trust/broker"
+	"github.com/candignode/candignode/trust/dac"
+	"github.com/candignode/candignode/trust/discovery"
 	"github.com/candignode/candignode/trust/issuers"
+	"github.com/candignode/candignode/trust/oidc"
 	"github.com/candignode/candignode/trust/passport"
+	"github.com/candignode/candignode/trust/polling"
+	"github.com/candignode/candignode/trust/proof"
 )
 
 // Version is the software's version, shown to peers and in /service-info.
@@ -74,7 +82,15 @@ type Node struct {
 	mesh     *wire.Mesh
 	gossip   *gossip.Gossip
 	issuers  *issuers.Desk
+	fetcher  *discovery.Fetcher
 	passport *passport.Verifier
+	provider *oidc.Provider
+	polling  *polling.Desk
+	bearer   *bearer.Desk
+	proofs   *proof.Checker
+	sessions *session.Desk  // nil: no external address, so no sessions
+	dac      *dac.Desk      // nil: not a committee's site
+	broker   *broker.Broker // nil: not an issuer of passports
 	local    *local.Answerer
 	everyone *federation.Everyone
 	receiver *federation.Receiver
@@ -155,6 +171,9 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.mesh.Run(gctx, n.handlers()) })
 	group.Go(func() error { return n.gossip.Run(gctx) })
 	group.Go(func() error { return n.issuers.Run(gctx) })
+	group.Go(func() error { return n.polling.Run(gctx) })
+	group.Go(func() error { n.sweepSessions(gctx); return nil })
+	group.Go(func() error { n.checkOwnSignatures(gctx); return nil })
 	group.Go(func() error { return serve(n.public, n.sockets.API) })
 	group.Go(func() error { return serve(n.admin, n.sockets.Admin) })
 	if n.sockets.Metrics != nil {

@@ -64,7 +64,9 @@ func (f Fetched) Validators() Validators { return Validators{f.Discovery, f.Sets
 // document. An issuer of visas only, whose key sets the operator listed, has none:
 // GA4GH visa issuers need not be OpenID providers.
 func UsesDiscovery(p trust.IssuerPolicy) bool {
-	return len(p.JKU) == 0 || !slices.Equal(p.Kinds, []trust.Kind{trust.KindVisa})
+	return len(p.JKU) == 0 || slices.ContainsFunc(p.Kinds, func(k trust.Kind) bool {
+		return k != trust.KindVisa && k != trust.KindClaims
+	})
 }
 
 // ErrNoKeys is returned for key sets without one usable key. An issuer that
