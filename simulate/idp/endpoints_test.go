@@ -84,6 +84,8 @@ const (
 func TestTokenExchange(t *testing.T) {
 	w := newWorld(t)
 	w.ok(w.Behave(broker, func(b *idp.Behaviour) { b.TokenLife = time.Minute }))
+	w.ok(w.AddClients(broker, idp.Client{ID: "uhn", Secret: "a secret", Exchange: true,
+		Resources: map[string]string{"urn:candignode:node:bcgsc": "bcgsc-node", "urn:candignode:node:bcgsc#a": "x", "bcgsc": "x"}}))
 	token, err := w.AccessToken(broker, "rosalind", "cli")
 	w.ok(err)
 	bare, err := w.AccessToken(broker, "rosalind", "cli", "openid")
@@ -128,6 +130,7 @@ func TestTokenExchange(t *testing.T) {
 		"unknown target":    {"a secret", "invalid_target", []string{"resource", "urn:candignode:node:chus"}},
 		"one of two":        {"a secret", "invalid_target", []string{"resource", "urn:candignode:node:bcgsc", "resource", "urn:candignode:node:chus"}},
 		"relative target":   {"a secret", "invalid_target", []string{"resource", "bcgsc"}},
+		"fragment":          {"a secret", "invalid_target", []string{"resource", "urn:candignode:node:bcgsc#a"}},
 	} {
 		status, reply := exchange(c.secret, c.change...)
 		if want := map[bool]int{true: 401, false: 400}[c.code == "invalid_client"]; status != want || reply["error"] != c.code {
@@ -204,13 +207,17 @@ func TestClientsProveWhoTheyAreByKey(t *testing.T) {
 
 // proof makes a DPoP proof as RFC 9449, section 4.2, shows it.
 func (w world) proof(key *ecdsa.PrivateKey, method, address, access string) string {
+	return w.proofAt(key, method, address, access, time.Now())
+}
+
+func (w world) proofAt(key *ecdsa.PrivateKey, method, address, access string, at time.Time) string {
 	w.t.Helper()
 	set, err := jose.MarshalKeySet([]trust.Key{{Public: key.Public()}})
 	w.ok(err)
 	jwk := strings.TrimSuffix(strings.TrimPrefix(string(set), `{"keys":[`), `]}`)
 	sum := sha256.Sum256([]byte(access))
 	head := base64.RawURLEncoding.EncodeToString([]byte(`{"typ":"dpop+jwt","alg":"ES256","jwk":` + jwk + `}`))
-	claims, err := json.Marshal(map[string]any{"jti": rand.Text(), "htm": method, "htu": address, "iat": time.Now().Unix(), "ath": base64.RawURLEncoding.EncodeToString(sum[:])})
+	claims, err := json.Marshal(map[string]any{"jti": rand.Text(), "htm": method, "htu": address, "iat": at.Unix(), "ath": base64.RawURLEncoding.EncodeToString(sum[:])})
 	w.ok(err)
 	input := head + "." + base64.RawURLEncoding.EncodeToString(claims)
 	digest := sha256.Sum256([]byte(input))
@@ -250,6 +257,7 @@ func TestTokensAreBoundToTheKeyOfAProof(t *testing.T) {
 	}{
 		"its key": {once, 200}, "another key": {w.proof(other, "GET", w.at("userinfo"), token), 401}, "another token": {w.proof(key, "GET", w.at("userinfo"), "x"), 401},
 		"another method": {w.proof(key, "POST", w.at("userinfo"), token), 401}, "another address": {w.proof(key, "GET", w.at("token"), token), 401}, "none": {"", 401}, "nonsense": {"a.b.c", 401},
+		"old": {w.proofAt(key, "GET", w.at("userinfo"), token, time.Now().Add(-time.Hour)), 401},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), "GET", w.at("userinfo"), nil)
 		w.ok(err)
@@ -260,6 +268,17 @@ func TestTokensAreBoundToTheKeyOfAProof(t *testing.T) {
 		if status, _, body := w.do(r); status != c.want {
 			t.Errorf("%s: %d %s", name, status, body)
 		}
+	}
+	r, err = http.NewRequestWithContext(t.Context(), "GET", w.at("userinfo"), nil)
+	w.ok(err)
+	r.Header.Set("Authorization", "DPoP "+token)
+	r.Header.Set("DPoP", once)
+	if status, _, _ := w.do(r); status != 401 {
+		t.Error("a proof twice:", status)
+	}
+	// The refresh token of a public client is bound to the key as well.
+	if _, reply := w.post("token", "", "grant_type", "refresh_token", "client_id", "cli", "refresh_token", reply["refresh_token"]); reply["error"] != "invalid_grant" {
+		t.Error("refreshed without the key:", reply)
 	}
 }
 
