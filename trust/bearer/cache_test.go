@@ -186,6 +186,16 @@ func TestRevoked(t *testing.T) {
 			w.want(token)
 		})
 	}
+	// An opaque token that is revoked, or whose issuer is, goes nowhere at all.
+	for _, one := range []trust.Revocation{{Kind: trust.RevokeToken, Token: trust.DigestOfString("opaque")}, {Kind: trust.RevokeIssuer, Issuer: opaqueURL}} {
+		w := newWorld(t)
+		w.says(object{"sub": "researcher"})
+		w.revoke(one)
+		w.wantRefusal(trust.ReasonRevoked, "opaque")
+		if len(w.asked) != 0 {
+			t.Errorf("asked %v", w.asked)
+		}
+	}
 	// By what introspection says of an opaque token, too.
 	w := newWorld(t)
 	w.policy(opaqueURL, func(p *trust.IssuerPolicy) { p.Tokens = trust.WayIntrospection })
@@ -366,6 +376,11 @@ func TestMemoryIsBounded(t *testing.T) {
 	if n := show(3, 4) + show(1, 4) + show(0, 1); n != 2 {
 		t.Errorf("asked %d: what was used longest ago is forgotten first", n)
 	}
+	w.want("opaque-2") // used just now, so the next two leave it
+	if n := show(10, 11) + show(2, 3) + show(11, 12) + show(2, 3); n != 2 {
+		t.Errorf("asked %d: what is used stays", n)
+	}
+	show(0, 1)
 	// Refused ones do not push out good ones.
 	for i := range 10 {
 		w.wantRefusal(trust.ReasonSession, fmt.Sprint("cgs_", i))
@@ -406,6 +421,16 @@ func TestClockIsSetBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := w.at(now.Add(2*time.Hour), p); err == nil {
+		t.Error("an expired token was taken")
+	}
+	if _, err := w.at(now, p); err == nil {
+		t.Error("an expired token is good again")
+	}
+	w = newWorld(t)
+	w.policy(opaqueURL, func(p *trust.IssuerPolicy) { p.Tokens = trust.WayIntrospection })
+	w.tells(active(object{"iss": opaqueURL, "aud": nil}))
+	p = bearer.Presented{Token: trust.NewAccessToken("opaque")}
+	if _, err := w.at(now.Add(10*time.Minute), p); err == nil {
 		t.Error("an expired token was taken")
 	}
 	if _, err := w.at(now, p); err == nil {

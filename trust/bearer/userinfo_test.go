@@ -137,6 +137,21 @@ func TestClaimsOfUserInfo(t *testing.T) {
 	if set := c.Sets[1]; set.Identity != c.Identity || !set.Until.Equal(now.Add(40*time.Minute)) || !c.Until.Equal(set.Until) {
 		t.Errorf("%+v", c)
 	}
+	// The answer is remembered no longer than the claims hold, and never shown after.
+	short := w.issuers[dacURL].ClaimsJWT(passporttest.DocumentClaims{IssuedAt: now, Expires: now.Add(time.Minute), More: passporttest.Claims{"grants": []string{"g1"}}})
+	w.says(object{"sub": "researcher", "_claim_names": object{"grants": "s"}, "_claim_sources": object{"s": object{"JWT": short}}})
+	token := w.token(providerURL)
+	if c = w.want(token); len(visasOf(c, trust.KindClaims)) != 1 || !c.Until.Equal(now.Add(time.Minute)) {
+		t.Errorf("%+v", c)
+	}
+	later := newWorld(t)
+	later.userInfo = w.userInfo
+	for _, at := range []time.Duration{0, time.Minute} {
+		c, err := later.at(now.Add(at), bearer.Presented{Token: trust.NewAccessToken(token)})
+		if err != nil || onlyLogin(c) != (at > 0) {
+			t.Errorf("after %v: %+v %v", at, c, err)
+		}
+	}
 	// A university that only signs people in may point to the committee as well.
 	w.claims = func(_ context.Context, endpoint, token string) ([]byte, error) {
 		if endpoint != dacURL+"/claims" || token != "for-the-committee" {

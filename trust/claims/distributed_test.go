@@ -84,6 +84,12 @@ func TestUnlistedEndpoint(t *testing.T) {
 	} {
 		w.wantAbsent(distributed(at, "secret"), "grants")
 	}
+	// Nor is a listed one, for claims that are not taken from it, or without TLS.
+	w.wantAbsent(pointing(object{"shoe_size": "s"}, object{"s": object{"endpoint": endpoint}}), "shoe_size")
+	plain := w.view.Issuers[otherURL]
+	plain.Policy.Claims.Endpoints = []string{"http://other-dac.example/claims"}
+	w.view.Issuers[otherURL] = plain
+	w.wantAbsent(distributed("http://other-dac.example/claims", "secret"), "grants")
 	// An endpoint of an issuer that is not a source of claims, or of two, is nobody's.
 	w.view.Issuers["https://idp.example"] = trust.IssuerView{Policy: trust.IssuerPolicy{
 		Issuer: "https://idp.example", Kinds: []trust.Kind{trust.KindLogin}, Claims: trust.ClaimSource{Endpoints: []string{"https://idp.example/c"}, Names: []string{"grants"}},
@@ -93,11 +99,6 @@ func TestUnlistedEndpoint(t *testing.T) {
 	twice.Policy.Claims.Endpoints = []string{endpoint}
 	w.view.Issuers[otherURL] = twice
 	w.wantAbsent(distributed(endpoint, "secret"), "grants")
-	if len(w.asked) != 0 {
-		t.Errorf("asked %v", w.asked)
-	}
-	// Nor is a listed one, for claims that are not taken from it.
-	w.wantAbsent(pointing(object{"shoe_size": "s"}, object{"s": object{"endpoint": endpoint}}), "shoe_size")
 	if len(w.asked) != 0 {
 		t.Errorf("asked %v", w.asked)
 	}
