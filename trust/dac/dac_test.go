@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -438,4 +439,23 @@ func TestNoVisaOutlivesItsGrant(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A burst of one person's questions gives everybody the same bytes, whoever was first.
+func TestBurstGivesOneVisa(t *testing.T) {
+	c := found(t)
+	c.grant("g1", alice, "rarivitis", start.Add(time.Hour))
+	var wait sync.WaitGroup
+	got := make([][]trust.Passport, 16)
+	for i := range got {
+		wait.Go(func() {
+			got[i], _ = c.desk.Visas(context.Background(), alice, "tx")
+		})
+	}
+	wait.Wait()
+	for _, visas := range got {
+		if len(visas) != 2 || visas[1].Digest() != got[0][1].Digest() {
+			t.Fatal("one grant, several visas")
+		}
+	}
 }
