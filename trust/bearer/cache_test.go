@@ -430,7 +430,7 @@ func TestClockIsSetBack(t *testing.T) {
 	w.policy(opaqueURL, func(p *trust.IssuerPolicy) { p.Tokens = trust.WayIntrospection })
 	w.tells(active(object{"iss": opaqueURL, "aud": nil}))
 	p = bearer.Presented{Token: trust.NewAccessToken("opaque")}
-	if _, err := w.at(now.Add(10*time.Minute), p); err == nil {
+	if _, err := w.at(now.Add(10*time.Minute), bearer.Presented{Token: trust.NewAccessToken("another")}); err == nil {
 		t.Error("an expired token was taken")
 	}
 	if _, err := w.at(now, p); err == nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/bearer"
 	"github.com/candignode/candignode/trust/jose"
+	"github.com/candignode/candignode/trust/passport"
 	"github.com/candignode/candignode/trust/passport/passporttest"
 )
 
@@ -267,6 +268,33 @@ func TestClaimsThatAreNoVisas(t *testing.T) {
 		})
 		if c := w.want(w.token(providerURL)); len(c.Sets) != 1 || len(visasOf(c, trust.KindPassport)) != 1 || len(c.Absent) != 1 || c.Absent[0].Source != dacURL {
 			t.Errorf("%v: %+v", fmt.Sprint(value)[:1], c)
+		}
+	}
+}
+
+// What the desk gives, the verifier takes: visas that the issuer vouches for, visas of a
+// claim source, and a caller who is known and nothing more (rows 68 and 84).
+func TestVerifierTakesTheSets(t *testing.T) {
+	w := newWorld(t)
+	grant := w.issuers[dacURL].Visa(passporttest.VisaClaims{
+		Subject: "researcher@dac", IssuedAt: now, Expires: now.Add(time.Hour), Asserted: now,
+		Type: trust.VisaControlledAccessGrants, Value: "https://dac.example/datasets/rarivitis", Source: dacURL, By: "dac",
+	})
+	w.policy(dacURL, func(p *trust.IssuerPolicy) {
+		p.Kinds = append(slices.Clone(p.Kinds), trust.KindVisa)
+		p.VisaTypes, p.Sources = []string{trust.VisaControlledAccessGrants}, []string{dacURL}
+	})
+	sources := object{"s": object{"JWT": w.grants(passporttest.Claims{"grants": []string{grant}})}}
+	for name, o := range map[string]object{
+		"vouched for":    {"sub": "researcher", "ga4gh_passport_v1": []string{grant}},
+		"of a source":    {"sub": "researcher", "_claim_names": object{"grants": "s"}, "_claim_sources": sources},
+		"only signed in": {"sub": "researcher"},
+	} {
+		w.says(o)
+		c := w.want(w.token(providerURL))
+		verdict, err := w.verifier.Verify(context.Background(), passport.Request{Passports: c.Passports, Sets: c.Sets, Now: now})
+		if err != nil || verdict.Caller.Identity != c.Identity || (len(verdict.Caller.Visas) == 1) == onlyLogin(c) {
+			t.Errorf("%s: %+v %v", name, verdict.Caller, err)
 		}
 	}
 }
