@@ -14,6 +14,7 @@ import (
 	"github.com/candignode/candignode/trust/broker"
 	"github.com/candignode/candignode/trust/jose"
 	"github.com/candignode/candignode/trust/mint"
+	"github.com/candignode/candignode/trust/passport"
 	"github.com/candignode/candignode/trust/passport/passporttest"
 )
 
@@ -290,5 +291,29 @@ func TestDiscovery(t *testing.T) {
 	}
 	if list, _ := on["token_endpoint_auth_methods_supported"].([]any); len(list) != 1 {
 		t.Error("nobody may show a certificate", list)
+	}
+}
+
+// Row 68: a clearinghouse reads the signed response as UserInfo, for the client that it is for.
+func TestSignedUserInfoIsReadElsewhere(t *testing.T) {
+	o := open(t)
+	r := o.request()
+	r.Signed = true
+	document, err := o.broker.UserInfo(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	view := &trust.View{Revision: 1, Issuers: map[string]trust.IssuerView{issuer: {
+		Policy: trust.IssuerPolicy{Issuer: issuer, Kinds: []trust.Kind{trust.KindPassport}},
+		Keys:   []trust.BelievedKey{{Key: o.broker.Keys()[0], Until: start.Add(time.Hour)}},
+	}}}
+	verifier := passport.New(passport.Options{View: func() *trust.View { return view }})
+	for client, good := range map[string]bool{"portal": true, "narrow": false} {
+		read, err := verifier.Token(context.Background(), passport.TokenRequest{
+			Kind: passport.UserInfoJWT, Compact: string(document.Body), Issuer: issuer, Audience: []string{client}, Now: start,
+		})
+		if (err == nil) != good || good && read.Subject == "" {
+			t.Error(client, err)
+		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/candignode/candignode/trust/dac"
 	"github.com/candignode/candignode/trust/jose"
 	"github.com/candignode/candignode/trust/mint"
+	"github.com/candignode/candignode/trust/passport"
 )
 
 // Rows 113 to 116: a grant becomes a document token that says what the committee
@@ -456,6 +457,30 @@ func TestBurstGivesOneVisa(t *testing.T) {
 	for _, visas := range got {
 		if len(visas) != 2 || visas[1].Digest() != got[0][1].Digest() {
 			t.Fatal("one grant, several visas")
+		}
+	}
+}
+
+// Row 86: another site, which trusts the committee as a source of claims, reads what Claims gave;
+// one that trusts it for visas only does not.
+func TestClaimsAreReadElsewhere(t *testing.T) {
+	c := found(t)
+	c.grant("g1", alice, "rarivitis", start.Add(time.Hour))
+	jwt, until, err := c.desk.Claims(context.Background(), alice, "tx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, good := range map[trust.Kind]bool{trust.KindClaims: true, trust.KindVisa: false} {
+		view := &trust.View{Revision: 1, Issuers: map[string]trust.IssuerView{issuer: {
+			Policy: trust.IssuerPolicy{Issuer: issuer, Kinds: []trust.Kind{kind}},
+			Keys:   []trust.BelievedKey{{Key: c.desk.Keys()[0], Until: start.Add(time.Hour)}},
+		}}}
+		verifier := passport.New(passport.Options{View: func() *trust.View { return view }})
+		read, err := verifier.Token(context.Background(), passport.TokenRequest{
+			Kind: passport.ClaimsJWT, Compact: jwt.Compact(), Issuer: issuer, Now: start,
+		})
+		if (err == nil) != good || good && (!read.Expires.Equal(until) || read.Subject != "") {
+			t.Error(kind, err, read.Expires, read.Subject)
 		}
 	}
 }
