@@ -367,6 +367,10 @@ func TestRevocations(t *testing.T) {
 				case reason != "":
 				case !verdict.Visas[0].Accepted && verdict.Visas[0].Reason == trust.ReasonRevoked && verdict.Visas[1].Accepted:
 					got = noGrant
+					person := c.revoke.Kind == trust.RevokeIdentity || c.revoke.Kind == trust.RevokeIssuer
+					if (verdict.Caller.Linked == nil) != person {
+						t.Errorf("linked with whom is revoked: %+v", verdict.Caller.Linked)
+					}
 				case verdict.Visas[0].Accepted && verdict.Visas[1].Reason == trust.ReasonRevoked && verdict.Caller.Linked == nil:
 					got = noLink
 				case len(verdict.Caller.Linked) == 1:
