@@ -276,6 +276,32 @@ func TestRenewalOnce(t *testing.T) {
 	})
 }
 
+// A question that looked before a renewal, and asks for one after it, gets what was
+// renewed.
+func TestALateQuestionDoesNotRenewAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		token := s.signedIn(t).Token
+		s.refresh = func(string) (bearer.Tokens, error) {
+			return bearer.Tokens{Access: trust.NewAccessToken("second"), Expires: s.now().Add(time.Hour)}, nil
+		}
+		s.pass(time.Hour)
+		s.lag = time.Second
+		late := make(chan string)
+		go func() {
+			opened, err := s.Open(t.Context(), token, trust.Proven{})
+			late <- fmt.Sprint(opened.Material.Access.Reveal(), err)
+		}()
+		synctest.Wait()
+		if _, err := s.Open(t.Context(), token, trust.Proven{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-late; got != "second<nil>" || s.refreshes != 1 {
+			t.Errorf("%s after %d renewals", got, s.refreshes)
+		}
+	})
+}
+
 // A renewal that fails: ended by the issuer, it ends here; for the rest it waits.
 func TestRenewalsThatFail(t *testing.T) {
 	renewed := func(id string) (bearer.Tokens, error) {

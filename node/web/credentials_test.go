@@ -111,6 +111,14 @@ func TestBoundTokens(t *testing.T) {
 	if a := ask(); a.Code != http.StatusUnauthorized || len(w.asked) != 1 {
 		t.Errorf("a proof that was used: %d", a.Code)
 	}
+	if a := w.send(http.MethodGet, "/beacon/g_variants?"+snv, "", "Authorization", "DPoP gone", "DPoP", "good-9"); a.Code != http.StatusUnauthorized || checker.used["good-9"] {
+		t.Errorf("a proof of nothing takes room: %d", a.Code)
+	}
+	for i, want := range []int{http.StatusOK, http.StatusUnauthorized} { // a session, too
+		if a := w.send(http.MethodGet, "/v1/sessions", "", "Authorization", "DPoP "+tokenOf("d"), "DPoP", "good-5"); a.Code != want {
+			t.Errorf("use %d of a proof: %d", i+1, a.Code)
+		}
+	}
 	r := httptest.NewRequest(http.MethodGet, "/beacon/g_variants?"+snv, nil) // two headers
 	r.RemoteAddr = "127.0.0.1:1"
 	r.Header["Dpop"], r.Header["Authorization"] = []string{"good-3", "good-4"}, []string{"DPoP " + boundToken}
@@ -334,6 +342,11 @@ func TestNoCredentialWithoutTLS(t *testing.T) {
 			}
 			if a.Code != want {
 				t.Errorf("%s from %s: %d %s", name, address, a.Code, a.Body)
+			}
+			r.URL.Path, r.URL.RawQuery = "/v1/sessions", ""
+			a = httptest.NewRecorder()
+			if w.ServeHTTP(a, r); open && headers != nil && (a.Code != http.StatusBadRequest || strings.Contains(a.Body.String(), "alice")) {
+				t.Errorf("%s from %s: sessions: %d %s", name, address, a.Code, a.Body)
 			}
 		}
 	}
