@@ -105,7 +105,7 @@ func TestLinksOfTheSameTransaction(t *testing.T) {
 	keep := func(l trust.Link) func() error {
 		return func() error { return s.KeepLinks(t.Context(), []trust.Link{l}) }
 	}
-	for _, err := range waitingFor(t, s, g, keep(long), keep(short), keep(long)) {
+	for _, err := range waitingFor(t, s, g, keep(short), keep(long), keep(short)) {
 		if err != nil {
 			t.Fatal(err)
 		}
