@@ -140,27 +140,27 @@ func (v *Verifier) Verify(ctx context.Context, req Request) (Verdict, error) {
 // withinLimits refuses what is too much before anything is read.
 func withinLimits(passports []string, sets []trust.VisaSet) error {
 	if len(passports) > maxPassports {
-		return &Refusal{trust.ReasonTooMany, "more passports than are read: show only those that the question needs", maxPassports}
+		return &Refusal{trust.ReasonTooMany, "more passports than are read: show only those that the question needs", maxPassports, false}
 	}
 	if len(sets) > maxSets {
-		return &Refusal{trust.ReasonTooMany, "visas from more places than are read: show only those that the question needs", len(passports) + maxSets}
+		return &Refusal{trust.ReasonTooMany, "visas from more places than are read: show only those that the question needs", len(passports) + maxSets, true}
 	}
 	total := 0
 	for i, compact := range passports {
 		total += len(compact)
 		if len(compact) > maxPassportBytes || total > maxRequestBytes {
-			return &Refusal{trust.ReasonTooLarge, "more bytes of passports than are read: ask the issuer for one with fewer visas", i}
+			return &Refusal{trust.ReasonTooLarge, "more bytes of passports than are read: ask the issuer for one with fewer visas", i, false}
 		}
 	}
 	for i, set := range sets {
 		if len(set.Visas) > maxVisas {
-			return &Refusal{trust.ReasonTooMany, tooManyVisas().Detail, len(passports) + i}
+			return &Refusal{trust.ReasonTooMany, tooManyVisas().Detail, len(passports) + i, true}
 		}
 		for _, visa := range set.Visas {
 			total += len(visa.Compact())
 		}
 		if total > maxRequestBytes {
-			return &Refusal{trust.ReasonTooLarge, "more bytes of visas than are read: ask the issuer for fewer visas", len(passports) + i}
+			return &Refusal{trust.ReasonTooLarge, "more bytes of visas than are read: ask the issuer for fewer visas", len(passports) + i, true}
 		}
 	}
 	return nil
@@ -255,7 +255,7 @@ func (a *attempt) judge(ctx context.Context, passports []trust.Passport, req *Re
 			return Verdict{}, err
 		}
 		if refusal != nil {
-			return Verdict{}, &Refusal{Reason: refusal.Reason, Detail: refusal.Detail, Index: i}
+			return Verdict{}, &Refusal{Reason: refusal.Reason, Detail: refusal.Detail, Index: i, Set: i >= len(passports)}
 		}
 		visas += len(g.record.visas)
 		plain = plain && g.record.plain && g.set == nil

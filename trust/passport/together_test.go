@@ -100,7 +100,7 @@ func TestSetsBesidePassports(t *testing.T) {
 	bad := second
 	bad.Issuer = dacURL
 	_, err = w.ask(Request{Passports: []string{token}, Sets: []trust.VisaSet{second, bad}})
-	if reasonOf(t, err) != trust.ReasonUntrustedIssuer || err.(*Refusal).Index != 2 {
+	if reasonOf(t, err) != trust.ReasonUntrustedIssuer || err.(*Refusal).Index != 2 || !err.(*Refusal).Set || !strings.HasPrefix(err.Error(), "sign-in: ") {
 		t.Error(err)
 	}
 	if _, err = w.ask(Request{Sets: make([]trust.VisaSet, maxSets+1)}); reasonOf(t, err) != trust.ReasonTooMany {

@@ -62,14 +62,18 @@ type VisaVerdict struct {
 type Refusal struct {
 	Reason trust.Reason
 	Detail string
-	Index  int // of the passport in Request.Passports; those of Request.Sets count on from there
+	Index  int  // of the passport in Request.Passports; those of Request.Sets count on from there
+	Set    bool // it is about one of Request.Sets
 }
 
-// Error gives "passport 1: reason: detail", counting from 1, or "token: ..." for
-// what Verifier.Token refused.
+// Error gives "passport 1: reason: detail", counting from 1, "sign-in: ..." for a
+// set, or "token: ..." for what Verifier.Token refused.
 func (r *Refusal) Error() string {
 	if r.Index == tokenRefused {
 		return fmt.Sprintf("token: %s: %s", r.Reason, r.Detail)
+	}
+	if r.Set {
+		return fmt.Sprintf("sign-in: %s: %s", r.Reason, r.Detail)
 	}
 	return fmt.Sprintf("passport %d: %s: %s", r.Index+1, r.Reason, r.Detail)
 }

@@ -287,7 +287,7 @@ func TestOneBadVisaLeavesTheOthers(t *testing.T) {
 	}
 }
 
-// Row 49, V071: broker, visa issuer and source must all be trusted; remove each.
+// Rows 31, 49 and 52, V071: broker, visa issuer and source must all be trusted; remove each.
 func TestTrustIsNeededThrice(t *testing.T) {
 	for name, c := range map[string]struct {
 		remove   func(*world)
