@@ -78,6 +78,6 @@ const (
 	// sweepEvery is how often what has ended is looked for, while there are writes.
 	sweepEvery = time.Hour
 	// maxSwept entries of one bucket go in one transaction, so that nobody waits long
-	// for a sweep; the rest goes with the next.
-	maxSwept = 2000
+	// for a sweep, and their records fit one call; the rest goes with the next.
+	maxSwept = 1000
 )

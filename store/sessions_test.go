@@ -170,6 +170,12 @@ func TestASessionEndsAtItsEnd(t *testing.T) {
 	if err := s.EndSession(t.Context(), v.ID, note("out")); !errors.Is(err, ErrNotFound) {
 		t.Errorf("error %v", err)
 	}
+	if err := errors.Join(s.Sweep(t.Context()), s.Sweep(t.Context())); err != nil {
+		t.Error(err)
+	}
+	if got := outcomes(t, s); !slices.Equal(got, []string{"in", "expired", "in"}) {
+		t.Errorf("log %v", got)
+	}
 }
 
 func TestOnePersonHasABoundedNumberOfSessions(t *testing.T) {
@@ -272,6 +278,29 @@ func TestASweepLeavesWhatWasJustExtended(t *testing.T) {
 	}
 	if got, ok := s.SessionByToken(v.TokenDigest); !ok || string(got.Sealed) != "new" {
 		t.Errorf("found %+v, %v", got, ok)
+	}
+}
+
+// A session that is ended and swept at the same moment goes once, with one record.
+func TestASweepOfWhatWasJustEnded(t *testing.T) {
+	g := newGate()
+	now := noon
+	s := open(t, statePath(t), Options{update: g.update, Now: func() time.Time { return now }})
+	v := session(1, 0)
+	if err := s.AddSession(t.Context(), v, note("in")); err != nil {
+		t.Fatal(err)
+	}
+	now = v.Until
+	for _, err := range waitingFor(t, s, g,
+		func() error { return s.EndSession(t.Context(), v.ID, note("out")) },
+		func() error { return s.Sweep(t.Context()) }, func() error { return s.Sweep(t.Context()) },
+	) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := outcomes(t, s); !slices.Equal(got, []string{"in", "first", "out"}) || len(s.AllSessions()) != 0 {
+		t.Errorf("log %v", got)
 	}
 }
 

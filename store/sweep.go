@@ -3,10 +3,13 @@ package store
 import (
 	"bytes"
 	"context"
+	"fmt"
+
+	"github.com/candignode/candignode/trust/audit"
 )
 
 // Sweep drops what has ended: sessions, polls of visas that have expired, and links
-// that ended long ago. Writes of such things do it too, about once an hour; a daemon
+// that ended long ago. A session that goes leaves a record. Writes of such things do it too, about once an hour; a daemon
 // calls it now and then so that what is sealed in a session goes also in quiet times.
 func (s *Store) Sweep(ctx context.Context) error { return s.do(ctx, s.sweep) }
 
@@ -20,20 +23,34 @@ func (s *Store) sweepIfDue(c *change) error {
 
 func (s *Store) sweep(c *change) error {
 	now := s.now()
+	var records []audit.Record
 	for _, v := range s.sessions.endedBy(now, maxSwept) {
-		// The same transaction may have given it a later end.
-		if value := c.tx.Bucket(bucketSessions).Get(sessionKey(v)); value != nil {
-			kept, err := unpackSession([]byte(v.ID), value, false)
-			if err != nil {
-				return err
-			}
-			if now.Before(kept.Until) {
-				continue
-			}
+		// The same transaction may have ended it, or given it a later end.
+		value := c.tx.Bucket(bucketSessions).Get(sessionKey(v))
+		if value == nil {
+			continue
+		}
+		kept, err := unpackSession([]byte(v.ID), value, false)
+		if err != nil {
+			return err
+		}
+		if now.Before(kept.Until) {
+			continue
 		}
 		if err := s.dropSession(c, v); err != nil {
 			return err
 		}
+		records = append(records, audit.Record{
+			Time: now, Event: audit.EventSession, Caller: v.Identity, Outcome: "expired",
+			Detail: fmt.Sprintf("session %.80s: its time was up", v.ID),
+		})
+	}
+	bodies, err := encode(records)
+	if err != nil {
+		return err
+	}
+	if err := c.record(bodies); err != nil {
+		return err
 	}
 	if err := s.sweepLinks(c); err != nil {
 		return err
