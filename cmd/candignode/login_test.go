@@ -157,8 +157,9 @@ func (d *door) end(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// The scripts of signing in run against a door each. $APPROVES is a provider that
-// asks nobody; the command "behave" changes it.
+// The scripts of signing in run against a door each, with a provider that asks
+// nobody; the command "behave" changes both. A node that gives itself out as another
+// one is refused (row 111).
 func TestSignInScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/signin", RequireUniqueNames: true,
