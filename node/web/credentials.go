@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -184,15 +185,25 @@ func (e *exchange) certificate() string {
 // with one; for the others Sec-Fetch-Site does, which no page can set.
 func (e *exchange) ownPage() error {
 	origins, sites := e.r.Header.Values("Origin"), e.r.Header.Values("Sec-Fetch-Site")
-	own := e.o.ExternalURL
 	safe := e.r.Method == http.MethodGet || e.r.Method == http.MethodHead
 	switch {
 	case len(origins) > 1 || len(sites) > 1,
-		len(origins) == 1 && (own == "" || origins[0] != own),
+		len(origins) == 1 && (e.origin == "" || origins[0] != e.origin),
 		len(sites) == 1 && sites[0] != "same-origin",
 		len(origins) == 0 && !safe,
 		len(origins) == 0 && len(sites) == 0:
 		return errOtherPage
 	}
 	return nil
+}
+
+// originOf gives the origin of an address as browsers write it: in lower case, and
+// without the port that goes without saying (RFC 6454, section 6.2). "" is none.
+func originOf(address string) string {
+	at, err := url.Parse(address)
+	if err != nil || at.Host == "" {
+		return ""
+	}
+	usual := map[string]string{"https": ":443", "http": ":80"}[at.Scheme]
+	return at.Scheme + "://" + strings.TrimSuffix(strings.ToLower(at.Host), usual)
 }

@@ -255,6 +255,15 @@ func TestCookiesOfOtherPagesAreRefused(t *testing.T) {
 	if a := w.send(http.MethodGet, "/beacon/g_variants?"+snv, "", "Cookie", "__Host-candignode="+tokenOf("a"), "Origin", ""); a.Code != http.StatusForbidden {
 		t.Errorf("a node without an address: %d", a.Code)
 	}
+	// However the operator writes the address, browsers write it in one way.
+	for address, want := range map[string]int{
+		"https://Node.UHN.example.org:443/": 200, ownAddress + "/": 200, ownAddress + ":8443": 403, "http://node.uhn.example.org": 403, "://": 403,
+	} {
+		w, _, _ := withDoors(t, func(o *web.Options) { o.ExternalURL = address })
+		if a := w.send(http.MethodPost, "/beacon/g_variants", question(), "Cookie", "__Host-candignode="+tokenOf("a"), "Origin", ownAddress); a.Code != want {
+			t.Errorf("%s: %d", address, a.Code)
+		}
+	}
 	// A cookie that is over is taken away from the browser that shows it.
 	w, _, _ = withDoors(t)
 	for _, value := range []string{tokenOf("x"), "nonsense"} {

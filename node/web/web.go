@@ -74,6 +74,7 @@ type handler struct {
 	endpoints map[string]endpoint
 	slots     chan struct{}
 	pages     *template.Template
+	origin    string // of this site's own pages, as browsers write it
 }
 
 // New makes the handler of the public routes. It is safe for concurrent use and
@@ -108,7 +109,9 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &handler{o: o, endpoints: o.endpoints(), slots: make(chan struct{}, o.MaxConcurrent), pages: pages}, nil
+	return &handler{
+		o: o, endpoints: o.endpoints(), slots: make(chan struct{}, o.MaxConcurrent), pages: pages, origin: originOf(o.ExternalURL),
+	}, nil
 }
 
 // transaction makes an id that nobody can guess: it joins the records of all
