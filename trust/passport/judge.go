@@ -179,13 +179,23 @@ func (j *judgement) linkBy(v *judged) {
 		j.people.add(link)
 		// A link out of a visa that is bound to a key holds for this request only.
 		if about.confirmation.IsZero() && link.A != link.B {
-			j.fresh = append(j.fresh, link)
+			j.fresh = append(j.fresh, forKeeping(link, about))
 		}
 		j.say(v, "links %s with %s until %s", named(v.visa.Identity), named(pair), stamp(link.Until))
 	}
 	if about.strangers > 0 {
 		j.say(v, "%d further identities are not linked: this site does not let this issuer say who is who at their issuers", about.strangers)
 	}
+}
+
+// forKeeping gives the link with the visa's own end: the evidence for its key is
+// renewed again and again, and is asked for at each use of a kept link. What is good
+// only as long as its issuer confirms it is kept no longer than that.
+func forKeeping(link trust.Link, about *special) trust.Link {
+	if !about.accessToken {
+		link.Until = about.exp
+	}
+	return link
 }
 
 // remember adds the stored links that touch the request's identities, from one to

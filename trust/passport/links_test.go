@@ -167,6 +167,20 @@ func TestPersonIsTheLeastIdentity(t *testing.T) {
 	}
 }
 
+// A link is kept until its visa's exp, and used no longer than its key is believed.
+func TestLinksAreKeptUntilExp(t *testing.T) {
+	w := newJoined(t)
+	w.change(brokerURL, func(iv *trust.IssuerView) { iv.Keys[0].Until = now.Add(10 * time.Minute) })
+	caller := w.everything(t, w.link(nil, "researcher", atDAC)).Caller
+	if !caller.Links[0].Until.Equal(now.Add(50*time.Minute)) || !caller.Linked[0].Until.Equal(now.Add(10*time.Minute)) {
+		t.Errorf("%+v", caller)
+	}
+	w.with(func(o *Options) { o.KnownLinks = func(trust.Identity) []trust.Link { return caller.Links } })
+	if got, err := w.verify(w.passport()); err != nil || !got.Caller.Linked[0].Until.Equal(now.Add(10*time.Minute)) {
+		t.Errorf("%v %+v", err, got.Caller)
+	}
+}
+
 // Stored links join as those of the request do, as long as the site would take their
 // visas today (rows 45, 47 and 62).
 func TestStoredLinks(t *testing.T) {

@@ -135,6 +135,7 @@ type special struct {
 	pairs        []trust.Identity // of a LinkedIdentities visa: whom its issuer may link
 	strangers    int              // pairs left out, for its issuer may not link them
 	jti          string           // of a LinkedIdentities visa
+	exp          time.Time        // of a LinkedIdentities visa, whatever the evidence for its key
 	accessToken  bool             // the form of an access token
 	issuedAt     time.Time        // of an access token
 }

@@ -191,7 +191,7 @@ func specialOf(c visaClaims, policy trust.IssuerPolicy) (*special, *jose.Error) 
 		if s.pairs, s.strangers, refusal = linkable(c.Visa.Value.Value, policy); refusal != nil {
 			return nil, refusal
 		}
-		s.jti = c.ID.Value
+		s.jti, s.exp = c.ID.Value, c.Expires.Time
 	}
 	if accessToken {
 		s.issuedAt = c.IssuedAt.Time
