@@ -70,7 +70,7 @@ type IssuerPolicy struct {
 
 	// LinksFor lists the issuers about whose identities LinkedIdentities visas of
 	// this issuer are believed, besides its own (link authority; passports.md, row
-	// 47). Empty: it may link nobody.
+	// 47). Names of its own it may always join. Empty: nobody else's.
 	LinksFor []string
 	// MaxAssertedAge ends what a visa allows that long after its asserted, however
 	// late its exp (maxAuthzTTL in GA4GH Passport 1.2, "Visa Expiry"). 0: no such end.

@@ -77,6 +77,10 @@ func (r *Revocations) Identity(id Identity) bool {
 	return r != nil && (r.identities[id] || r.issuers[id.Issuer])
 }
 
+// Person tells whether this very (iss, sub) is revoked, and not merely its issuer as
+// a whole: the person then is nobody under any name that believed links join to it.
+func (r *Revocations) Person(id Identity) bool { return r != nil && r.identities[id] }
+
 // JTI tells whether tokens of this issuer with this jti are revoked. No token
 // without a jti is.
 func (r *Revocations) JTI(issuer, jti string) bool {

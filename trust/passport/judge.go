@@ -20,7 +20,8 @@ type judgement struct {
 	steps  int // of comparing, left
 	lines  int // of traces, left
 
-	fresh    []trust.Link // out of this request's visas
+	fresh    []trust.Link     // out of this request's visas
+	revoked  []trust.Identity // names that a link leads to, and that this site revoked
 	supports map[trust.Digest][]trust.Digest
 }
 
@@ -74,6 +75,9 @@ func (a *attempt) decide(ctx context.Context, groups []group, verdict *Verdict) 
 		}
 	}
 	j.link(groups)
+	if err := j.expel(groups); err != nil {
+		return err
+	}
 	for i := range j.visas {
 		if v := &j.visas[i]; v.accepted() && v.conditional() {
 			j.meet(v)
@@ -165,9 +169,13 @@ func (j *judgement) linkBy(v *judged) {
 			j.say(v, "does not link %s and what follows: one request joins at most %d links", named(pair), maxLinks)
 			break
 		}
-		if j.a.revoked.Identity(pair) {
-			j.say(v, "does not link %s: that identity is revoked at this site", named(pair))
+		if j.a.revoked.Issuer(pair.Issuer) {
+			j.say(v, "does not link %s: its issuer is revoked at this site", named(pair))
 			continue
+		}
+		if j.a.revoked.Person(pair) {
+			j.say(v, "links %s, and that identity is revoked at this site", named(pair))
+			j.revoked = append(j.revoked, pair)
 		}
 		link := trust.Link{
 			A: v.visa.Identity, B: pair, Source: v.visa.Source, Visa: v.visa.Digest, KeyID: v.visa.KeyID,
@@ -230,11 +238,40 @@ func (j *judgement) remember(groups []group) {
 			if !holds || j.people.full() || slices.Contains(j.people.links, link) {
 				continue
 			}
+			for _, end := range []trust.Identity{link.A, link.B} {
+				if j.a.revoked.Person(end) {
+					j.revoked = append(j.revoked, end)
+				}
+			}
 			j.people.add(link)
 			visit(link.A)
 			visit(link.B)
 		}
 	}
+}
+
+// expel makes a revoked person nobody under any name: revoking one of the names
+// that believed links join is revoking the person (passports.md, row 62). The caller's
+// own request is refused; visas of somebody else who is revoked are taken out.
+func (j *judgement) expel(groups []group) error {
+	if len(j.revoked) == 0 {
+		return nil
+	}
+	gone := func(id trust.Identity) bool {
+		return slices.ContainsFunc(j.revoked, func(r trust.Identity) bool { return j.people.person(r) == j.people.person(id) })
+	}
+	if len(groups) > 0 && gone(groups[0].record.identity) {
+		return &Refusal{
+			Reason: trust.ReasonRevoked, Detail: "this site took back the access of this person, under another name: ask its operator",
+			Set: groups[0].set != nil,
+		}
+	}
+	for i := range j.visas {
+		if v := &j.visas[i]; v.accepted() && gone(v.visa.Identity) {
+			v.reject(trust.ReasonRevoked, "this site took back the access of the person whom the visa is about, under another name: ask its operator")
+		}
+	}
+	return nil
 }
 
 // attribute says of every accepted visa, and of the caller, whose they are.

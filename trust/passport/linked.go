@@ -16,9 +16,6 @@ func (v *Verifier) Linked(of trust.Identity, now time.Time) []trust.LinkedIdenti
 	}
 	a := attempt{v: v, now: v.clock.at(now)}
 	a.look()
-	if a.revoked.Identity(of) {
-		return nil
-	}
 	j := &judgement{a: &a}
 	j.remember([]group{{record: &passportRecord{identities: []trust.Identity{of}}}})
 	j.people.join()

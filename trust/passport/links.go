@@ -87,7 +87,8 @@ func (a *attempt) stored(link trust.Link) (trust.Link, bool) {
 		!mayLink(policy, link.B.Issuer) {
 		return link, false
 	}
-	if a.revoked.Identity(link.A) || a.revoked.Identity(link.B) || a.revoked.JTI(link.A.Issuer, link.JTI) ||
+	// An end that is revoked does not undo the link: it makes the person nobody.
+	if a.revoked.Issuer(link.A.Issuer) || a.revoked.Issuer(link.B.Issuer) || a.revoked.JTI(link.A.Issuer, link.JTI) ||
 		a.revoked.Token(link.Visa) || a.revoked.Key(link.KeyID) {
 		return link, false
 	}

@@ -214,7 +214,7 @@ func TestStoredLinks(t *testing.T) {
 			w.broker, _ = passporttest.FromKey(brokerURL, "rsa1", newEC())
 			w.change(brokerURL, func(iv *trust.IssuerView) { *iv = w.broker.View(iv.Policy, now.Add(time.Hour)) })
 		}, false},
-		"person revoked":  {revoke(trust.Revocation{Kind: trust.RevokeIdentity, Issuer: dacURL, Subject: atDAC.Subject}), false},
+		"issuer revoked":  {revoke(trust.Revocation{Kind: trust.RevokeIssuer, Issuer: dacURL}), false},
 		"visa revoked":    {revoke(trust.Revocation{Kind: trust.RevokeToken, Token: kept[0].Visa}), false},
 		"jti revoked":     {revoke(trust.Revocation{Kind: trust.RevokeJTI, JTI: "link-1"}), false},
 		"another revoked": {revoke(trust.Revocation{Kind: trust.RevokeJTI, JTI: "link-2"}), true},
@@ -351,4 +351,51 @@ func FuzzLinkValue(f *testing.F) {
 			t.Errorf("%q: %v, again %v %v", value, pairs, again, refusal)
 		}
 	})
+}
+
+// Row 62: whoever is revoked under one name is nobody under the others, whether the
+// link comes with the request or was stored before; other people are not.
+func TestAPersonIsRevokedUnderEveryName(t *testing.T) {
+	w := newJoined(t)
+	verdict, err := w.verify(w.passport(w.grant(), w.link(nil, "researcher", atDAC)))
+	if err != nil || len(verdict.Caller.Links) != 1 {
+		t.Fatal(err, verdict.Caller.Links)
+	}
+	kept := verdict.Caller.Links
+	revoked := trust.NewRevocations(1, []trust.Revocation{{Kind: trust.RevokeIdentity, Issuer: dacURL, Subject: atDAC.Subject}})
+	for name, c := range map[string]struct {
+		stored  bool
+		visas   []string
+		refused bool
+	}{
+		"the link is shown":          {false, []string{w.grant(), w.link(nil, "researcher", atDAC)}, true},
+		"the link was shown before":  {true, nil, true},
+		"no link, no grant":          {false, nil, false},
+		"another person's link":      {false, []string{w.link(nil, "somebody", atDAC)}, false},
+		"only the visa of the name":  {false, []string{w.grant()}, false},
+		"a link to somebody else":    {false, []string{w.link(nil, "researcher", trust.Identity{Issuer: dacURL, Subject: "another"})}, false},
+		"by way of a third identity": {true, []string{w.link(nil, "researcher", trust.Identity{Issuer: dacURL, Subject: "another"})}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := w.verifier.options
+			options.Revoked = func() *trust.Revocations { return revoked }
+			if c.stored {
+				options.KnownLinks = func(id trust.Identity) []trust.Link {
+					if id == kept[0].A || id == kept[0].B {
+						return kept
+					}
+					return nil
+				}
+			}
+			verdict, err := New(options).Verify(t.Context(), Request{Passports: []string{w.passport(c.visas...)}, Now: now})
+			if refused := reasonOf(t, err) == trust.ReasonRevoked; refused != c.refused || err != nil && !refused {
+				t.Fatalf("refused %t, %v", refused, err)
+			}
+			for _, v := range verdict.Caller.Visas {
+				if v.Identity == atDAC {
+					t.Errorf("a visa of the revoked name counts: %+v", v)
+				}
+			}
+		})
+	}
 }

@@ -337,7 +337,7 @@ func TestRevocations(t *testing.T) {
 		"the caller":                 {trust.Revocation{Kind: trust.RevokeIdentity, Issuer: brokerURL, Subject: "researcher"}, none},
 		"somebody else":              {trust.Revocation{Kind: trust.RevokeIdentity, Issuer: brokerURL, Subject: "other"}, all},
 		"the same sub elsewhere":     {trust.Revocation{Kind: trust.RevokeIdentity, Issuer: dacURL, Subject: "researcher"}, all},
-		"who is named in the visa":   {trust.Revocation{Kind: trust.RevokeIdentity, Issuer: dacURL, Subject: "researcher@dac"}, noGrant},
+		"who is named in the visa":   {trust.Revocation{Kind: trust.RevokeIdentity, Issuer: dacURL, Subject: "researcher@dac"}, none},
 		"the passport by jti":        {trust.Revocation{Kind: trust.RevokeJTI, JTI: "passport-1"}, none},
 		"the passport by issuer too": {trust.Revocation{Kind: trust.RevokeJTI, Issuer: brokerURL, JTI: "passport-1"}, none},
 		"jti of another issuer":      {trust.Revocation{Kind: trust.RevokeJTI, Issuer: dacURL, JTI: "passport-1"}, all},
@@ -367,7 +367,7 @@ func TestRevocations(t *testing.T) {
 				case reason != "":
 				case !verdict.Visas[0].Accepted && verdict.Visas[0].Reason == trust.ReasonRevoked && verdict.Visas[1].Accepted:
 					got = noGrant
-					person := c.revoke.Kind == trust.RevokeIdentity || c.revoke.Kind == trust.RevokeIssuer
+					person := c.revoke.Kind == trust.RevokeIssuer
 					if (verdict.Caller.Linked == nil) != person {
 						t.Errorf("linked with whom is revoked: %+v", verdict.Caller.Linked)
 					}
