@@ -136,17 +136,14 @@ func (n *Node) onePerson(a, b trust.Identity) bool {
 	return slices.ContainsFunc(n.passport.Linked(a, n.now()), func(l trust.LinkedIdentity) bool { return l.Identity == b })
 }
 
-// sweepSessions ends sessions whose time is up, now and then: nothing depends on it
-// but room in the state file.
-func (n *Node) sweepSessions(ctx context.Context) {
-	if n.sessions == nil {
-		return
-	}
+// sweep takes what is over out of the state file, now and then: sessions, polls and
+// links. Nothing depends on it but room.
+func (n *Node) sweep(ctx context.Context) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for {
-		if err := n.sessions.Sweep(ctx, n.store.AllSessions()); err != nil && ctx.Err() == nil {
-			n.log.Warn("sessions that are over could not be swept", "error", err)
+		if err := n.store.Sweep(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("what is over could not be swept out of the state file", "error", err)
 		}
 		select {
 		case <-ticker.C:

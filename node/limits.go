@@ -25,7 +25,7 @@ const (
 	// peerQuestionTime is how long a peer's question runs at most: the longest that
 	// federation/wire lets a call take. Own callers' have limits.query_timeout.
 	peerQuestionTime = time.Minute
-	// sweepEvery is how often sessions that are over are taken out of the state file.
+	// sweepEvery is how often what is over is taken out of the state file.
 	sweepEvery = 10 * time.Minute
 	// selfCheckTime bounds one fetch of the site's own key set, and selfCheckAgain is
 	// how long after a failure it is tried again: a proxy in front may start later.

@@ -128,7 +128,9 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	if n.id, err = trust.NodeIDOf(n.key.Public()); err != nil {
 		return nil, err
 	}
-	if n.store, err = store.Open(StatePath(o.Config), store.Options{MustExist: true, Now: n.now, Log: n.log}); err != nil {
+	if n.store, err = store.Open(StatePath(o.Config), store.Options{
+		MustExist: true, Now: n.now, Log: n.log, SessionsPerPerson: o.Config.Sessions.MaxPerPerson,
+	}); err != nil {
 		return nil, err
 	}
 	undo.add(func() { n.store.Close() })
@@ -172,7 +174,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.gossip.Run(gctx) })
 	group.Go(func() error { return n.issuers.Run(gctx) })
 	group.Go(func() error { return n.polling.Run(gctx) })
-	group.Go(func() error { n.sweepSessions(gctx); return nil })
+	group.Go(func() error { n.sweep(gctx); return nil })
 	group.Go(func() error { n.checkOwnSignatures(gctx); return nil })
 	group.Go(func() error { return serve(n.public, n.sockets.API) })
 	group.Go(func() error { return serve(n.admin, n.sockets.Admin) })
