@@ -171,6 +171,11 @@ func (l *lemon) clients(redirect string, visas conferred) map[string]any {
 	}
 }
 
+// client is what one client is registered as; save or restart makes changes count.
+func (l *lemon) client(id string) map[string]any {
+	return l.config["oidcRPMetaDataOptions"].(map[string]any)[id].(map[string]any)
+}
+
 // newKey puts a new signing key in the place of the old one, which is how this
 // provider rotates: it publishes one.
 func (l *lemon) newKey(kid string) {

@@ -1,11 +1,16 @@
 package providers
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/candignode/candignode/api"
 	"github.com/candignode/candignode/trust"
@@ -23,8 +28,23 @@ func TestANodeWithLemonLDAP(t *testing.T) {
 
 	t.Run("sign-in", func(t *testing.T) { s.in(t).signsIn(l) })
 	t.Run("access tokens", func(t *testing.T) { s.in(t).takesTokens(l) })
+	t.Run("a session outlives its access token, and ends with its issuer", func(t *testing.T) { s.in(t).renewal(l) })
 	t.Run("the provider stops in the middle of a query", func(t *testing.T) { s.in(t).outage(l) })
 	t.Run("the provider's key is replaced", func(t *testing.T) { s.in(t).rotation(l) })
+
+	// Row 64: after all of this no token is to be read from the disk.
+	for _, name := range []string{"state.db", "candignode.yaml"} {
+		kept, err := os.ReadFile(s.path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(kept, []byte("eyJ")) || name == "state.db" && bytes.Contains(kept, []byte("cgs_")) {
+			t.Errorf("a token is in %s", name)
+		}
+	}
+	if log := s.log.String(); strings.Contains(log, "eyJ") || strings.Contains(log, "cgs_") || strings.Contains(log, clientSecret) {
+		t.Error("a token or a secret is in the node's log")
+	}
 }
 
 func (s *site) in(t *testing.T) *site {
@@ -118,6 +138,47 @@ func (s *site) takesTokens(l *lemon) {
 	}
 }
 
+// renewal: tokens that last for less than a session are renewed with the refresh
+// token, once however many ask, until the person has signed out at the provider.
+func (s *site) renewal(l *lemon) {
+	t := s.w.t
+	life := l.client(nodeClient)
+	life["oidcRPMetaDataOptionsAccessTokenExpiration"] = 20 // seconds; the node renews 30 s ahead
+	l.restart()
+	defer func() {
+		delete(life, "oidcRPMetaDataOptionsAccessTokenExpiration")
+		l.restart()
+	}()
+	doctor := s.w.newBrowser("dwho", "dwho")
+	token := s.signIn(doctor, l.Issuer)
+	redeemed := l.asked("/oauth2/token")
+	if count, status, err := s.counted(t, token); err != nil || status != "ok" || count != s.carrier {
+		t.Fatalf("the count is %d (%s, %v)", count, status, err)
+	}
+	if n := l.asked("/oauth2/token") - redeemed; n != 1 {
+		t.Errorf("one question renewed the access token %d times, want once", n)
+	}
+	var group errgroup.Group
+	for range 6 {
+		group.Go(func() error {
+			answer, err := s.client(token).Query(t.Context(), s.carried, nil)
+			if err == nil && (answer.Count == nil || *answer.Count != s.carrier) {
+				err = fmt.Errorf("counted %v", answer.Count)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Errorf("questions at once: %v", err)
+	}
+
+	doctor.get(l.URL + "/?logout=1")
+	_, err := s.client(token).Whoami(t.Context(), nil)
+	if problem, ok := errors.AsType[*api.Problem](err); !ok || problem.Status != http.StatusUnauthorized || problem.Reason != string(trust.ReasonSession) {
+		t.Errorf("after signing out at the provider: %v, want 401 session", err)
+	}
+}
+
 // outage: the provider dies after a question has come and before it is answered.
 // The answer is the right one or an honest 503, and it is right again afterwards.
 func (s *site) outage(l *lemon) {
@@ -129,6 +190,10 @@ func (s *site) outage(l *lemon) {
 	if count, _, err := s.counted(t, known); err != nil || count != s.carrier {
 		t.Fatal(count, err)
 	}
+
+	late := s.w.newBrowser("dwho", "dwho") // is about to come back with a code
+	late.end = s.URL + "/login/callback/"
+	back := late.visit(s.URL + "/login/start?issuer=" + l.Issuer)
 
 	killed := make(chan struct{})
 	l.before("/oauth2/userinfo", func() {
@@ -158,11 +223,14 @@ func (s *site) outage(l *lemon) {
 	}
 	honest("a token that was verified before", known, true)
 	honest("a token that never was", fresh, false)
-	if s.w.newBrowser("", "").get(s.URL+"/login/start?issuer="+l.Issuer).status >= http.StatusInternalServerError {
-		t.Log("sign-in says that the provider is down") // its endpoints are remembered, so it may also begin
+	if p := late.get(back.next.String()); p.status != http.StatusServiceUnavailable || s.cookieOf(late) != "" {
+		t.Errorf("the code could not be redeemed: %d, session %v; want 503 and none", p.status, s.cookieOf(late) != "")
 	}
 
 	l.run.start()
+	if p := late.get(back.next.String()); p.status != http.StatusBadRequest || s.cookieOf(late) != "" {
+		t.Errorf("the same answer of the provider a second time: %d, session %v", p.status, s.cookieOf(late) != "")
+	}
 	until(t, "the answer being right again", 40*time.Second, func() bool {
 		count, status, err := s.counted(t, fresh)
 		if err == nil && (status != "ok" || count != s.carrier) {

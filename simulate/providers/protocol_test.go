@@ -162,6 +162,16 @@ func informed(t *testing.T, w *world, p *parts, policy trust.IssuerPolicy) {
 	if err != nil || got.Subject != "rtyler" || len(got.Sets) != 1 || len(got.Sets[0].Visas) != 0 || got.Sets[0].Via != trust.KindLogin {
 		t.Errorf("a person without visas: %+v, %v", got, err)
 	}
+	// Who signs out at the provider ends the tokens: a desk that has not asked before
+	// learns it.
+	person := w.newBrowser("dwho", "dwho")
+	ended := p.signIn(person, policy)
+	person.end = ""
+	person.get(policy.Issuer + "?logout=1")
+	_, err = p.bearer.Credentials(t.Context(), bearer.Presented{Token: ended.Access}, now)
+	if refusal, ok := errors.AsType[*passport.Refusal](err); !ok || refusal.Reason != trust.ReasonRevoked {
+		t.Errorf("a token of somebody who signed out at the provider: %v", err)
+	}
 	// A token that nobody made.
 	_, err = p.bearer.Credentials(t.Context(), bearer.Presented{Token: trust.NewAccessToken(strings.Repeat("0", 64))}, now)
 	if refusal, ok := errors.AsType[*passport.Refusal](err); !ok || refusal.Reason != trust.ReasonRevoked {
