@@ -108,8 +108,12 @@ func (e endpoint) answered(r *http.Response, body []byte, now time.Time) *Error 
 	case "server_error", "temporarily_unavailable":
 		err.Kind = bearer.ErrUnavailable
 	case "invalid_client", "unauthorized_client":
+		// It is this node that is not taken: whoever brought the token, or has a session
+		// that it would renew, is not to lose it for that.
+		err.Kind = bearer.ErrUnavailable
 		err.Detail = "it does not take this node's client id with its key or secret; compare them with what is registered there"
 	case "invalid_target":
+		err.Kind = bearer.ErrNoWay
 		err.Detail = "it makes no passports for that node"
 	}
 	if r.StatusCode >= 300 && r.StatusCode < 400 {

@@ -133,7 +133,7 @@ func TestNodeAtAProvider(t *testing.T) {
 			t.Errorf("a passport for %q: %v", resource, err)
 		}
 	}
-	if _, err := w.node.Exchange(t.Context(), w.policy, tokens.Access, "urn:candignode:node:nobody"); !errors.Is(err, bearer.ErrRefused) || !strings.Contains(err.Error(), "invalid_target") {
+	if _, err := w.node.Exchange(t.Context(), w.policy, tokens.Access, "urn:candignode:node:nobody"); !errors.Is(err, bearer.ErrNoWay) || !strings.Contains(err.Error(), "invalid_target") {
 		t.Errorf("a passport for nobody: %v", err)
 	}
 	if !tokens.Refresh.IsZero() {
@@ -143,7 +143,7 @@ func TestNodeAtAProvider(t *testing.T) {
 	}
 	stranger := w.policy
 	stranger.Client.ID = "nobody"
-	if _, err := w.node.Exchange(t.Context(), stranger, tokens.Access, target); !errors.Is(err, bearer.ErrRefused) || !strings.Contains(err.Error(), "invalid_client") {
+	if _, err := w.node.Exchange(t.Context(), stranger, tokens.Access, target); !errors.Is(err, bearer.ErrUnavailable) || !strings.Contains(err.Error(), "invalid_client") {
 		t.Errorf("by a stranger: %v", err)
 	}
 	if err := w.Revoke("broker", tokens.Access.Reveal()); err != nil {

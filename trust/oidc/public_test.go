@@ -266,7 +266,7 @@ func TestDeviceAnswers(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		w.on("/device", 401, `{"error":"invalid_client"}`)
-		if _, err := w.public().Device(t.Context(), shown); !errors.Is(err, bearer.ErrRefused) {
+		if _, err := w.public().Device(t.Context(), shown); !errors.Is(err, bearer.ErrUnavailable) {
 			t.Errorf("%v", err)
 		}
 		w.on("/realms/one/.well-known/openid-configuration", 200, strings.Replace(metadataFor(wiredIssuer, "https://op.example.org"), "device_auth", "x", 1))
