@@ -24,12 +24,13 @@ import (
 func (n *Node) verify(ctx context.Context, shown web.Shown, callerOnly bool) (passport.Verdict, error) {
 	request := passport.Request{Passports: shown.Passports, Proven: shown.Proven, Now: n.now(), CallerOnly: callerOnly}
 	token := shown.Token
+	var owner trust.Identity // of the session, if there is one
 	if !shown.Session.IsZero() {
 		opened, err := n.openSession(ctx, shown)
 		if err != nil {
 			return passport.Verdict{}, err
 		}
-		token = opened.Access
+		token, owner = opened.Access, opened.Identity
 		for _, p := range opened.Passports {
 			request.Passports = append(request.Passports, p.Compact())
 		}
@@ -43,16 +44,30 @@ func (n *Node) verify(ctx context.Context, shown web.Shown, callerOnly bool) (pa
 			return passport.Verdict{}, err
 		}
 		request.Passports, request.Sets, request.Token = credentials.Passports, credentials.Sets, token
+		if credentials.Identity == owner {
+			owner = trust.Identity{} // it is the owner's token, whatever name its passport has
+		}
 	}
-	return n.judge(ctx, request)
+	verdict, err := n.judge(ctx, request)
+	if err == nil && !owner.IsZero() && verdict.Caller.Identity != owner {
+		// A provider that renewed a session with somebody else's token has not made its
+		// owner somebody else.
+		return passport.Verdict{}, &passport.Refusal{
+			Reason: trust.ReasonSession, Detail: "the session's token is not its owner's; sign in again", Index: tokenRefused,
+		}
+	}
+	return verdict, err
 }
+
+// tokenRefused is the index of a refusal that is about no passport.
+const tokenRefused = -1
 
 // openSession gives what a session rests on. Where the issuer's access tokens are
 // not taken here, a session rests on the sign-in alone: its own token is then of no
 // use to this node, and what the person was granted here still is.
 func (n *Node) openSession(ctx context.Context, shown web.Shown) (session.Material, error) {
 	if n.sessions == nil {
-		return session.Material{}, &passport.Refusal{Reason: trust.ReasonSession, Detail: "this site keeps no sessions"}
+		return session.Material{}, &passport.Refusal{Reason: trust.ReasonSession, Detail: "this site keeps no sessions", Index: tokenRefused}
 	}
 	opened, err := n.sessions.Open(ctx, shown.Session, shown.Proven)
 	if err != nil {
