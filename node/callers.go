@@ -69,7 +69,11 @@ func (n *Node) openSession(ctx context.Context, shown web.Shown) (session.Materi
 	if n.sessions == nil {
 		return session.Material{}, &passport.Refusal{Reason: trust.ReasonSession, Detail: "this site keeps no sessions", Index: tokenRefused}
 	}
-	opened, err := n.sessions.Open(ctx, shown.Session, shown.Proven)
+	open := n.sessions.Open
+	if shown.Granted {
+		open = n.sessions.OpenAny
+	}
+	opened, err := open(ctx, shown.Session, shown.Proven)
 	if err != nil {
 		return session.Material{}, err
 	}

@@ -36,6 +36,9 @@ func (n *Node) doors(c *config.Config) error {
 	}
 	if n.broker != nil {
 		options.Broker = passportDoor{n.broker, n}
+		if n.broker.SignsIn() {
+			options.Provider = n.broker
+		}
 	}
 	if n.dac != nil {
 		options.Claims = claimsDoor{n}

@@ -3,9 +3,12 @@ package node
 import (
 	"context"
 	"crypto"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/candignode/candignode/node/config"
+	"github.com/candignode/candignode/node/session"
 	"github.com/candignode/candignode/node/web"
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/access"
@@ -13,6 +16,7 @@ import (
 	"github.com/candignode/candignode/trust/dac"
 	"github.com/candignode/candignode/trust/jose"
 	"github.com/candignode/candignode/trust/mint"
+	"github.com/candignode/candignode/trust/passport"
 )
 
 // roles makes what this site signs itself: the committee's visas, and passports.
@@ -79,10 +83,15 @@ func (n *Node) issuePassports(c *config.Config, subjects mint.Subjects) error {
 	}
 	o := broker.Options{
 		Issuer: c.API.ExternalURL, Key: c.Broker.SigningKey(), Others: others, JWKSURI: c.API.ExternalURL + keysPath,
-		Endpoints:   trust.Endpoints{Token: c.API.ExternalURL + "/oauth/token", UserInfo: c.API.ExternalURL + "/oauth/userinfo"},
+		Endpoints: trust.Endpoints{
+			Authorization: c.API.ExternalURL + "/oauth/authorize", Token: c.API.ExternalURL + "/oauth/token", UserInfo: c.API.ExternalURL + "/oauth/userinfo",
+		},
 		PassportTTL: c.Broker.PassportTTL, Aggregated: true, Distributed: true, ArrayClaims: c.Broker.ArrayClaims,
 		Clients: clients, Targets: n.targets, Authenticate: n.subjectOf, Subject: subjects.Of, Links: links,
 		Recorder: n.store, Now: n.now, Log: n.log.With("part", "broker"),
+	}
+	if n.sessions != nil {
+		o.Tokens = clientTokens{n.sessions}
 	}
 	if n.dac != nil {
 		o.Published = n.dac.Keys()
@@ -125,9 +134,25 @@ func (n *Node) linkedTo(of trust.Identity) []trust.LinkedIdentity {
 	return n.passport.Linked(of, n.now())
 }
 
-// subjectOf says who came with an access token to be exchanged.
-func (n *Node) subjectOf(ctx context.Context, token trust.AccessToken) (trust.Caller, []trust.Passport, time.Time, error) {
-	verdict, err := n.verify(ctx, web.Shown{Token: token}, true)
+// subjectOf says who came with an access token to be exchanged: one of an issuer, or
+// one that the very client was given here. No session of a person's own is one, and
+// none is ever shown to an issuer.
+func (n *Node) subjectOf(ctx context.Context, token trust.AccessToken, client string) (trust.Caller, []trust.Passport, time.Time, error) {
+	shown := web.Shown{Token: token}
+	if strings.HasPrefix(token.Reveal(), session.Prefix) {
+		if n.sessions == nil {
+			return trust.Caller{}, nil, time.Time{}, &passport.Refusal{Reason: trust.ReasonSession, Detail: "this site keeps no sessions", Index: -1}
+		}
+		grant, err := n.sessions.GrantOf(token, trust.Proven{})
+		if err != nil {
+			return trust.Caller{}, nil, time.Time{}, err
+		}
+		if grant.Client != client || !grant.Passport {
+			return trust.Caller{}, nil, time.Time{}, &passport.Refusal{Reason: trust.ReasonScope, Detail: "the token is a person's own session, or was given to another client, or without ga4gh_passport_v1", Index: -1}
+		}
+		shown = web.Shown{Session: token, Granted: true}
+	}
+	verdict, err := n.verify(ctx, shown, true)
 	if err != nil {
 		return trust.Caller{}, nil, time.Time{}, err
 	}
@@ -163,8 +188,18 @@ type passportDoor struct {
 	n *Node
 }
 
-// UserInfo speaks of the visas of all committees, this site's own among them.
-func (d passportDoor) UserInfo(ctx context.Context, caller trust.Caller, transaction string) (broker.Document, error) {
+// UserInfo speaks of the visas of all committees, this site's own among them; to a
+// client that did not ask for them it names the person, and no more.
+func (d passportDoor) UserInfo(ctx context.Context, caller trust.Caller, shown web.Shown, transaction string) (broker.Document, error) {
+	if !shown.Session.IsZero() {
+		grant, err := d.n.sessions.GrantOf(shown.Session, shown.Proven)
+		if err != nil {
+			return broker.Document{}, err
+		}
+		if grant.Client != "" && !grant.Passport {
+			return d.Broker.UserInfo(ctx, broker.UserInfoRequest{Caller: caller, SubjectOnly: true, Until: caller.Until})
+		}
+	}
 	visas, err := d.n.visasFor(ctx, caller, transaction)
 	if err != nil {
 		return broker.Document{}, err
@@ -172,6 +207,23 @@ func (d passportDoor) UserInfo(ctx context.Context, caller trust.Caller, transac
 	return d.Broker.UserInfo(ctx, broker.UserInfoRequest{
 		Caller: caller, Visas: visas, Until: caller.Until, Transaction: transaction,
 	})
+}
+
+// clientTokens makes the access tokens of the broker's clients.
+type clientTokens struct{ sessions *session.Desk }
+
+// Give implements broker.Tokens.
+func (t clientTokens) Give(ctx context.Context, client string, r broker.GiveRequest) (broker.Given, error) {
+	token, kept, err := t.sessions.Give(ctx, r.Session, session.Grant{Client: client, Passport: r.Passport}, r.Life, r.Transaction)
+	return broker.Given{Token: token, ID: kept.ID, Until: kept.Until}, err
+}
+
+// Take implements broker.Tokens.
+func (t clientTokens) Take(ctx context.Context, owner trust.Identity, id, transaction string) error {
+	if err := t.sessions.End(ctx, owner, id, transaction); !errors.Is(err, session.ErrNoSession) {
+		return err
+	}
+	return nil
 }
 
 // claimsDoor is the committee as a source of claims.

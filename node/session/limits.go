@@ -20,6 +20,10 @@ const (
 	// defaultPerPerson is a handful of computers and of scripts; one more ends the
 	// one that was used longest ago.
 	defaultPerPerson = 20
+	// perClient is how many tokens one client may hold of one person: a few browsers.
+	// One more ends its oldest, so that a client's sign-ins never use up the places of
+	// the person's own.
+	perClient = 3
 	// touchEvery bounds how often the use of a session is written down: idleness is
 	// known that exactly, and a question costs no write of its own.
 	touchEvery = 5 * time.Minute

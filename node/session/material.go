@@ -27,6 +27,9 @@ type Material struct {
 	// was begun with a proof of it: a session is not a way around a bound token
 	// (RFC 9449, section 7.2).
 	Bound trust.Confirmation
+	// Granted and Session, the token of the person's own, make a client's token.
+	Granted Grant
+	Session trust.AccessToken
 	// Until ends the session early; zero: its life does.
 	Until time.Time
 }
@@ -40,6 +43,9 @@ type kept struct {
 	Nonce         string             `json:"nonce,omitempty"`
 	Passports     []string           `json:"passports,omitempty"`
 	Bound         trust.Confirmation `json:"bound,omitzero"`
+	Client        string             `json:"client,omitempty"`
+	MayPassport   bool               `json:"may_passport,omitempty"`
+	Session       string             `json:"session,omitempty"`
 	Until         time.Time          `json:"until,omitzero"`
 }
 
@@ -67,6 +73,7 @@ func (d *Desk) seal(token trust.AccessToken, id string, m Material) ([]byte, err
 		Identity: m.Identity, Access: m.Access.Reveal(), AccessExpires: m.AccessExpires, Refresh: m.Refresh.Reveal(),
 		Nonce: m.Nonce,
 		Bound: m.Bound, Until: m.Until,
+		Client: m.Granted.Client, MayPassport: m.Granted.Passport, Session: m.Session.Reveal(),
 	}
 	for _, p := range m.Passports {
 		plain.Passports = append(plain.Passports, p.Compact())
@@ -111,6 +118,7 @@ func unseal(token trust.AccessToken, id string, sealed []byte) (Material, error)
 	m := Material{
 		Identity: plain.Identity, Access: trust.NewAccessToken(plain.Access), AccessExpires: plain.AccessExpires,
 		Refresh: trust.NewAccessToken(plain.Refresh), Nonce: plain.Nonce, Bound: plain.Bound, Until: plain.Until,
+		Granted: Grant{plain.Client, plain.MayPassport}, Session: trust.NewAccessToken(plain.Session),
 	}
 	for _, p := range plain.Passports {
 		m.Passports = append(m.Passports, trust.NewPassport(p))

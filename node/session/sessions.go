@@ -122,7 +122,7 @@ func (d *Desk) over(s access.Session) bool {
 // owner to list and end sessions, also while an issuer is down. The error is a
 // *passport.Refusal.
 func (d *Desk) Identify(ctx context.Context, token trust.AccessToken, proven trust.Proven) (access.Session, error) {
-	opened, err := d.find(token, proven)
+	opened, err := d.own(token, proven)
 	if err != nil {
 		return access.Session{}, err
 	}
@@ -135,7 +135,7 @@ func (d *Desk) Identify(ctx context.Context, token trust.AccessToken, proven tru
 // open session is no more than its token, kept. Errors are a *passport.Refusal
 // (trust.ReasonProvider while the issuer cannot be asked), or ctx's.
 func (d *Desk) Open(ctx context.Context, token trust.AccessToken, proven trust.Proven) (Opened, error) {
-	opened, err := d.find(token, proven)
+	opened, err := d.own(token, proven)
 	if err != nil {
 		return Opened{}, err
 	}

@@ -21,6 +21,9 @@ type Shown struct {
 	Passports beacon.Passports
 	Token     trust.AccessToken // of an issuer
 	Session   trust.AccessToken // of this node
+	// Granted tells that Session may be one that a client was given: the door is one
+	// of the few that those open.
+	Granted bool
 	// Proven are the keys whose possession was proven: by a DPoP proof for just this
 	// token, and by the certificate of the TLS connection.
 	Proven trust.Proven

@@ -198,18 +198,18 @@ type roles struct{ calls []broker.Request }
 
 func (b *roles) Discovery() ([]byte, error) { return []byte(`{"issuer":"` + ownAddress + `"}`), nil }
 
-func (b *roles) Exchange(_ context.Context, call broker.Request) (broker.Issued, error) {
+func (b *roles) Token(_ context.Context, call broker.Request) ([]byte, error) {
 	b.calls = append(b.calls, call)
 	switch {
 	case call.Form.Get("grant_type") == "":
-		return broker.Issued{}, &broker.OAuthError{Status: http.StatusBadRequest, Code: broker.CodeGrantType, Description: "none"}
+		return nil, &broker.OAuthError{Status: http.StatusBadRequest, Code: broker.CodeGrantType, Description: "none"}
 	case call.Form.Get("client_assertion") == "":
-		return broker.Issued{}, &broker.OAuthError{Status: http.StatusUnauthorized, Code: broker.CodeInvalidClient, Description: "who are you?"}
+		return nil, &broker.OAuthError{Status: http.StatusUnauthorized, Code: broker.CodeInvalidClient, Description: "who are you?"}
 	}
-	return broker.Issued{Passport: trust.NewPassport("the-passport"), ExpiresIn: time.Minute, TokenType: "N_A"}, nil
+	return broker.Issued{Passport: trust.NewPassport("the-passport"), ExpiresIn: time.Minute, TokenType: "N_A"}.Body()
 }
 
-func (b *roles) UserInfo(_ context.Context, caller trust.Caller, _ string) (broker.Document, error) {
+func (b *roles) UserInfo(_ context.Context, caller trust.Caller, _ web.Shown, _ string) (broker.Document, error) {
 	return broker.Document{MediaType: broker.MediaJSON, Body: []byte(`{"sub":"` + caller.Subject + `"}`)}, nil
 }
 

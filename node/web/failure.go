@@ -12,6 +12,7 @@ import (
 	"github.com/candignode/candignode/query/beacon"
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/bearer"
+	"github.com/candignode/candignode/trust/broker"
 	"github.com/candignode/candignode/trust/passport"
 	"github.com/candignode/candignode/trust/proof"
 )
@@ -24,6 +25,7 @@ var (
 	errStrayProof   = errors.New("a DPoP proof goes with Authorization: DPoP and its token, and with nothing else")
 	errNoProofs     = errors.New("this node does not take DPoP proofs: its external address is not configured")
 	errCookie       = errors.New("the session cookie is not one that this node made; sign in again")
+	errNoVisit      = errors.New("signing in for another site is a visit of your browser's own, and no part of another page")
 	errOtherPage    = errors.New("a session cookie counts for requests of this site's own pages only; others send Authorization: Bearer")
 	errTokenInURL   = errors.New("credentials never travel in a URL: it holds one, or a parameter for one; treat it as exposed")
 	errNobody       = errors.New("nobody was shown: send Authorization: Bearer with an access token or a session token")
@@ -59,6 +61,7 @@ type failure struct {
 func failureOf(err error) failure {
 	var refusal *passport.Refusal
 	var bad *proof.Error
+	var asked *broker.AuthorizeError
 	switch {
 	case errors.As(err, &refusal):
 		return failureOfRefusal(refusal)
@@ -68,6 +71,8 @@ func failureOf(err error) failure {
 		return failure{status: http.StatusServiceUnavailable, detail: "the issuer cannot be asked now; ask again in a moment", reason: trust.ReasonProvider, retry: providerRetry}
 	case errors.Is(err, bearer.ErrRefused):
 		return failure{status: http.StatusUnauthorized, detail: bearer.ErrRefused.Error(), reason: trust.ReasonProvider}
+	case errors.As(err, &asked):
+		return failure{status: http.StatusBadRequest, detail: asked.Description}
 	case errors.Is(err, session.ErrSignIn):
 		return failure{status: http.StatusBadRequest, detail: err.Error()}
 	case errors.Is(err, query.ErrRequest):
@@ -90,6 +95,8 @@ func failureOf(err error) failure {
 		{errCookie, http.StatusUnauthorized, "", trust.ReasonSession},
 		{errNobody, http.StatusUnauthorized, "", ""},
 		{errOtherPage, http.StatusForbidden, "", trust.ReasonSession},
+		{errNoVisit, http.StatusForbidden, "", trust.ReasonSession},
+		{broker.ErrWaited, http.StatusBadRequest, "", ""},
 		{errSessionAgain, http.StatusForbidden, "", ""},
 		{session.ErrNoSession, http.StatusNotFound, "", ""},
 		{session.ErrTooLarge, http.StatusRequestEntityTooLarge, "", trust.ReasonTooLarge},

@@ -16,11 +16,11 @@ import (
 type Broker interface {
 	// Discovery is its OpenID Provider metadata, as JSON.
 	Discovery() ([]byte, error)
-	// Exchange answers at the token endpoint. The error is a *broker.OAuthError, or
-	// ctx's.
-	Exchange(ctx context.Context, r broker.Request) (broker.Issued, error)
-	// UserInfo answers about a caller who was authenticated.
-	UserInfo(ctx context.Context, caller trust.Caller, transaction string) (broker.Document, error)
+	// Token answers at the token endpoint, with JSON. The error is a *broker.OAuthError,
+	// or ctx's.
+	Token(ctx context.Context, r broker.Request) ([]byte, error)
+	// UserInfo answers about a caller who was authenticated by what was shown.
+	UserInfo(ctx context.Context, caller trust.Caller, shown Shown, transaction string) (broker.Document, error)
 }
 
 // Claims is the node as a source of distributed claims: a JWT about a caller who
@@ -80,7 +80,7 @@ func token(e *exchange) error {
 	request := broker.Request{
 		Form: form, Authorization: strings.Join(headers, ""), Proven: trust.Proven{X5T: e.certificate()}, Transaction: e.transaction,
 	}
-	issued, err := e.o.Broker.Exchange(ctx, request)
+	body, err := e.o.Broker.Token(ctx, request)
 	var refusal *broker.OAuthError
 	switch {
 	case errors.As(err, &refusal):
@@ -92,7 +92,8 @@ func token(e *exchange) error {
 	case err != nil:
 		return err
 	}
-	return e.made(jsonType, issued.Body)
+	e.send(http.StatusOK, jsonType, body)
+	return nil
 }
 
 // oauthFailure answers as RFC 6749, section 5.2, says.
@@ -105,8 +106,8 @@ func (e *exchange) oauthFailure(status int, detail string) error {
 }
 
 func userInfo(e *exchange) error {
-	return e.asCaller(func(ctx context.Context, caller trust.Caller) error {
-		document, err := e.o.Broker.UserInfo(ctx, caller, e.transaction)
+	return e.asCaller(true, func(ctx context.Context, caller trust.Caller) error {
+		document, err := e.o.Broker.UserInfo(ctx, caller, e.identified.shown, e.transaction)
 		if err == nil {
 			e.send(http.StatusOK, document.MediaType, document.Body)
 		}
@@ -115,7 +116,7 @@ func userInfo(e *exchange) error {
 }
 
 func claims(e *exchange) error {
-	return e.asCaller(func(ctx context.Context, caller trust.Caller) error {
+	return e.asCaller(false, func(ctx context.Context, caller trust.Caller) error {
 		jwt, err := e.o.Claims.Claims(ctx, caller, e.transaction)
 		if err == nil {
 			e.send(http.StatusOK, "application/jwt", []byte(jwt.Compact()))
@@ -125,8 +126,9 @@ func claims(e *exchange) error {
 }
 
 // asCaller answers for whoever shows a token in the header. A cookie is not enough:
-// what is given out is a credential itself, and no page's business.
-func (e *exchange) asCaller(answer func(context.Context, trust.Caller) error) error {
+// what is given out is a credential itself, and no page's business. A client's token
+// counts only where clients tells so.
+func (e *exchange) asCaller(clients bool, answer func(context.Context, trust.Caller) error) error {
 	if err := beacon.CheckNoURL(e.parameters); err != nil {
 		return err
 	}
@@ -139,6 +141,7 @@ func (e *exchange) asCaller(answer func(context.Context, trust.Caller) error) er
 	case c.cookie:
 		return errOtherPage
 	}
+	c.shown.Granted = clients
 	leave, err := e.enter()
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ type endpoint struct {
 	beaconRoot bool
 	network    bool // asks, and speaks for, every site
 	page       bool // is for people: errors are pages too
-	redirected bool // a browser comes here from an issuer, with a code
+	redirected bool // a browser comes here from an issuer or a client, with a code or state
 	// anonymous tells, for what OPTIONS says, that nobody need be shown.
 	anonymous bool
 }
@@ -71,6 +71,10 @@ func (o *Options) endpoints() map[string]endpoint {
 		all["/.well-known/openid-configuration"] = endpoint{get: discovery}
 		all["/oauth/token"] = endpoint{post: token}
 		all["/oauth/userinfo"] = endpoint{get: userInfo, post: userInfo}
+	}
+	if o.Provider != nil {
+		all[authorizePath] = endpoint{get: authorize, page: true, redirected: true}
+		all[authorizePath+"/{}"] = endpoint{get: resume, page: true}
 	}
 	if o.Claims != nil {
 		all["/v1/claims"] = endpoint{get: claims, post: claims}

@@ -59,6 +59,7 @@ type Options struct {
 	SignIn   SignIn
 	KeySet   func() ([]byte, error) // the public JSON Web Key Set of all that the node signs
 	Broker   Broker
+	Provider Provider // needs Sessions and SignIn
 	Claims   Claims
 
 	Ready          func() error  // nil: always ready
@@ -103,6 +104,9 @@ func New(o Options) (http.Handler, error) {
 	}
 	if o.Issuers == nil {
 		o.Issuers = func() []trust.IssuerPolicy { return nil }
+	}
+	if o.Provider != nil && (o.Sessions == nil || o.SignIn == nil) {
+		return nil, errors.New("web: a Provider needs Sessions and SignIn: somebody must be signed in")
 	}
 	o.ExternalURL = strings.TrimSuffix(o.ExternalURL, "/")
 	pages, err := template.New("").Parse(pageTexts)

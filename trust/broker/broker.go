@@ -1,6 +1,7 @@
 // Package broker is the passport issuer's desk (GA4GH AAI 1.2, "Passport Issuers"): it
 // signs passports for this node's own forwarding, exchanges access tokens for passports
-// (RFC 8693), and answers UserInfo.
+// (RFC 8693), answers UserInfo, and signs people in for registered clients that know
+// OpenID Connect and nothing of committees.
 //
 // The invariant: a passport names somebody whom the node knows, at least one audience
 // that its requester may reach, and an end that is not after that of the token it was
@@ -16,6 +17,7 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,8 +63,8 @@ type Client struct {
 	// Actor stands in act when the client acts for a person: the NodeID of a client
 	// that is a node. "": ID.
 	Actor string
-	// RedirectURIs are compared exactly. They are kept for sign-in; the token endpoint
-	// has no use for them.
+	// RedirectURIs are where it has browsers sent back to after a sign-in, compared
+	// exactly. Empty: nobody signs in for it.
 	RedirectURIs []string
 }
 
@@ -79,7 +81,8 @@ type Options struct {
 	// committee's.
 	JWKSURI   string
 	Published []trust.Key
-	// Endpoints are this node's own: Token and UserInfo are needed.
+	// Endpoints are this node's own: Token and UserInfo are needed, and Authorization
+	// where a client has RedirectURIs.
 	Endpoints trust.Endpoints
 	// PassportTTL is how long a passport lasts at most; 0: ten minutes. At most an hour.
 	PassportTTL time.Duration
@@ -97,8 +100,11 @@ type Options struct {
 	Targets func() []string
 	// Authenticate says who came with an access token with the scopes openid and
 	// ga4gh_passport_v1, which visas the person has, and when the least of it ends. A
-	// *passport.Refusal says that the token is no good.
-	Authenticate func(context.Context, trust.AccessToken) (trust.Caller, []trust.Passport, time.Time, error)
+	// *passport.Refusal says that the token is no good, or not in that client's hands.
+	Authenticate func(ctx context.Context, token trust.AccessToken, client string) (trust.Caller, []trust.Passport, time.Time, error)
+	// Tokens makes what clients are given for a code. It is needed where a client has
+	// RedirectURIs.
+	Tokens Tokens
 	// Subject names a person in passports; mint.Subjects.Of.
 	Subject  func(trust.Identity) string
 	Links    Links
@@ -113,6 +119,8 @@ type Broker struct {
 	signer  *mint.Signer
 	clients map[string]Client
 	started time.Time
+	waiting *table[Authorization]
+	codes   codes
 
 	mu     sync.Mutex
 	memory map[trust.Digest]kept
@@ -135,7 +143,10 @@ func New(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the key for passports: %w", err)
 	}
-	b := &Broker{o: o, signer: signer, clients: map[string]Client{}, started: o.Now(), memory: map[trust.Digest]kept{}, replay: replays{}}
+	b := &Broker{
+		o: o, signer: signer, clients: map[string]Client{}, started: o.Now(), memory: map[trust.Digest]kept{}, replay: replays{},
+		waiting: newTable[Authorization](maxWaiting), codes: codes{newTable[granted](maxCodes), newTable[*redeemed](maxCodes)},
+	}
 	for _, client := range o.Clients {
 		if err := usable(client); err != nil {
 			return nil, err
@@ -147,6 +158,9 @@ func New(o Options) (*Broker, error) {
 			client.Actor = client.ID
 		}
 		b.clients[client.ID] = client
+	}
+	if b.SignsIn() && (o.Tokens == nil || !secure(o.Endpoints.Authorization)) {
+		return nil, fmt.Errorf("%w: clients with redirect_uris need an authorization endpoint with https, and somebody who makes their tokens", ErrOptions)
 	}
 	if _, err := b.KeySet(); err != nil {
 		return nil, fmt.Errorf("%w: the key set cannot be written: %w", ErrOptions, err)
@@ -205,6 +219,11 @@ func usable(c Client) error {
 		return fmt.Errorf("%w: client %.80q has an empty target", ErrOptions, c.ID)
 	case slices.Contains(c.Certificates, ""):
 		return fmt.Errorf("%w: client %.80q has an empty certificate", ErrOptions, c.ID)
+	}
+	for _, address := range c.RedirectURIs {
+		if base, _, _ := strings.Cut(address, "?"); len(address) > maxTarget || strings.Contains(address, "#") || !secure(base) {
+			return fmt.Errorf("%w: client %.80q has a redirect_uri, %.200q, that is no https URL without a fragment", ErrOptions, c.ID, address)
+		}
 	}
 	if _, err := jose.MarshalKeySet(c.Keys); err != nil {
 		return fmt.Errorf("%w: client %.80q: %w", ErrOptions, c.ID, err)

@@ -52,10 +52,32 @@ func (i Issued) Body() ([]byte, error) {
 	}{i.Passport.Compact(), TokenTypePassport, i.TokenType, int64(i.ExpiresIn / time.Second)})
 }
 
+// Token answers at the token endpoint, for each grant type, with the JSON of the
+// response, which is a secret. The error is an *OAuthError, or ctx's when the client has
+// gone away.
+func (b *Broker) Token(ctx context.Context, r Request) ([]byte, error) {
+	if len(r.Form["grant_type"]) != 1 || r.Form.Get("grant_type") != GrantCode || !b.SignsIn() {
+		issued, err := b.Exchange(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		return issued.Body()
+	}
+	form, refusal := readForm(r.Form, GrantCode)
+	if refusal != nil {
+		return nil, refusal
+	}
+	client, refusal := b.client(form, r, b.o.Now())
+	if refusal != nil {
+		return nil, refusal
+	}
+	return b.redeem(ctx, form, client, r.Transaction)
+}
+
 // Exchange gives a passport for an access token (passports.md, rows 73 to 79). The error
 // is an *OAuthError, or ctx's when the client has gone away.
 func (b *Broker) Exchange(ctx context.Context, r Request) (Issued, error) {
-	form, refusal := readForm(r.Form)
+	form, refusal := readForm(r.Form, GrantTokenExchange)
 	if refusal != nil {
 		return Issued{}, refusal
 	}
@@ -68,7 +90,7 @@ func (b *Broker) Exchange(ctx context.Context, r Request) (Issued, error) {
 	if refusal != nil {
 		return Issued{}, refusal
 	}
-	caller, visas, until, err := b.o.Authenticate(ctx, trust.NewAccessToken(form.get("subject_token")))
+	caller, visas, until, err := b.o.Authenticate(ctx, trust.NewAccessToken(form.get("subject_token")), client.ID)
 	if err != nil {
 		return Issued{}, b.noSubject(ctx, err, client)
 	}
@@ -90,7 +112,7 @@ func (b *Broker) Exchange(ctx context.Context, r Request) (Issued, error) {
 
 // readForm refuses what can be read in two ways: a parameter that stands there twice
 // (RFC 6749, section 3.2). resource and audience may (RFC 8693, section 2.1).
-func readForm(values url.Values) (parameters, *OAuthError) {
+func readForm(values url.Values, grant string) (parameters, *OAuthError) {
 	total := 0
 	for name, all := range values {
 		total += len(all)
@@ -102,11 +124,11 @@ func readForm(values url.Values) (parameters, *OAuthError) {
 		}
 	}
 	form := parameters(values)
-	if form.get("grant_type") != GrantTokenExchange {
+	if form.get("grant_type") != grant {
 		if form.get("grant_type") == "" {
 			return nil, oauth(CodeInvalidRequest, "grant_type is missing")
 		}
-		return nil, oauth(CodeGrantType, "grant_type must be %s", GrantTokenExchange)
+		return nil, oauth(CodeGrantType, "grant_type must be %s", grant)
 	}
 	return form, nil
 }

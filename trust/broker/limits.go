@@ -59,6 +59,29 @@ const (
 	maxSources   = 32
 	maxClaimName = 255
 
+	// maxState and maxNonce bound what a client sends along to find its own again: those
+	// that put a signed state there need about 1 kB.
+	maxState = 2 << 10
+	maxNonce = 512
+
+	// maxWaiting bounds the requests of clients that wait for somebody to sign in, each
+	// 3 kB at most. Anybody may begin one.
+	maxWaiting = 2048
+	// waitLife is how long signing in may take, as node/session has it.
+	waitLife = 10 * time.Minute
+
+	// maxCodes bounds the codes that are out, and those used whose tokens hold.
+	maxCodes = 4096
+	// codeLife: a client redeems at once; RFC 6749, section 4.1.2, has ten minutes as
+	// the longest.
+	codeLife = time.Minute
+
+	// accessLife is how long a client's access token lasts, if the session does: with
+	// the session it ends anyway, and a client can send the browser again.
+	accessLife = time.Hour
+	// idTokenTTL is how long an ID Token may be shown as news of a sign-in.
+	idTokenTTL = 5 * time.Minute
+
 	// userInfoTTL is how long a signed UserInfo response lasts.
 	userInfoTTL = 5 * time.Minute
 

@@ -112,12 +112,21 @@ func (b *Broker) name(ctx context.Context, of trust.Identity, transaction string
 	if of.Issuer == b.o.Issuer {
 		return of, nil, nil
 	}
-	subject := b.o.Subject(of)
+	subject := b.subjectOf(of)
 	link, _, err := b.o.Links.Link(ctx, subject, of, transaction)
 	if err != nil {
 		return trust.Identity{}, nil, fmt.Errorf("link: %w", err)
 	}
 	return trust.Identity{Issuer: b.o.Issuer, Subject: subject}, []trust.Passport{link}, nil
+}
+
+// subjectOf is the name that a person has in what this node signs, without a visa that
+// says who that is elsewhere.
+func (b *Broker) subjectOf(of trust.Identity) string {
+	if of.Issuer == b.o.Issuer {
+		return of.Subject
+	}
+	return b.o.Subject(of)
 }
 
 // carried are the visas that may travel, each once, in their order. Visas that are

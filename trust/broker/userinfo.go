@@ -34,6 +34,9 @@ type UserInfoRequest struct {
 	// Visas of all committees, merged under ga4gh_passport_v1, each once.
 	Visas   []trust.Passport
 	Sources []Source
+	// SubjectOnly leaves everything but sub out: the token has not the scope
+	// ga4gh_passport_v1.
+	SubjectOnly bool
 	// Until is the end of the access token; a signed response ends no later.
 	Until time.Time
 	// Signed asks for a JWT, for Client.
@@ -60,6 +63,10 @@ func (b *Broker) UserInfo(ctx context.Context, r UserInfoRequest) (Document, err
 		return Document{}, ErrNobody
 	case r.Until.IsZero() || r.Until.Unix() <= now.Unix():
 		return Document{}, ErrExpired
+	}
+	if r.SubjectOnly {
+		body, err := json.Marshal(map[string]string{"sub": b.subjectOf(r.Caller.Identity)})
+		return Document{MediaJSON, body}, err
 	}
 	visas, err := carried(r.Visas)
 	if err != nil {

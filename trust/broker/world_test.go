@@ -53,10 +53,11 @@ type office struct {
 	visas  *passporttest.Issuer // the committee's
 	broken error                // of the recorder
 
-	mu      sync.Mutex
-	now     time.Time
-	records []audit.Record
-	asked   int // how often a subject token was judged
+	mu       sync.Mutex
+	now      time.Time
+	records  []audit.Record
+	asked    int    // how often a subject token was judged
+	askedFor string // the client that showed it last
 
 	// The researcher's token, and what is known of its bearer.
 	caller trust.Caller
@@ -113,8 +114,8 @@ func open(t testing.TB, change ...func(*broker.Options)) *office {
 		},
 		Targets: func() []string { return []string{siteB, siteC, cut} },
 		Subject: subjects.Of, Links: o.links, Recorder: o, Now: o.clock,
-		Authenticate: func(_ context.Context, token trust.AccessToken) (trust.Caller, []trust.Passport, time.Time, error) {
-			o.asked++
+		Authenticate: func(_ context.Context, token trust.AccessToken, client string) (trust.Caller, []trust.Passport, time.Time, error) {
+			o.asked, o.askedFor = o.asked+1, client
 			if o.refuse != nil {
 				return trust.Caller{}, nil, time.Time{}, o.refuse
 			}
