@@ -25,12 +25,13 @@ func (n *Node) verify(ctx context.Context, shown web.Shown, callerOnly bool) (pa
 	request := passport.Request{Passports: shown.Passports, Proven: shown.Proven, Now: n.now(), CallerOnly: callerOnly}
 	token := shown.Token
 	var owner trust.Identity // of the session, if there is one
+	var until time.Time      // its end
 	if !shown.Session.IsZero() {
 		opened, err := n.openSession(ctx, shown)
 		if err != nil {
 			return passport.Verdict{}, err
 		}
-		token, owner = opened.Access, opened.Identity
+		token, owner, until = opened.Access, opened.Identity, opened.Until
 		for _, p := range opened.Passports {
 			request.Passports = append(request.Passports, p.Compact())
 		}
@@ -55,6 +56,9 @@ func (n *Node) verify(ctx context.Context, shown web.Shown, callerOnly bool) (pa
 		return passport.Verdict{}, &passport.Refusal{
 			Reason: trust.ReasonSession, Detail: "the session's token is not its owner's; sign in again", Index: tokenRefused,
 		}
+	}
+	if !until.IsZero() && (verdict.Caller.Until.IsZero() || until.Before(verdict.Caller.Until)) {
+		verdict.Caller.Until = until // nothing that is made for a session outlasts it
 	}
 	return verdict, err
 }
