@@ -172,8 +172,27 @@ func (s *site) renewal(l *lemon) {
 		t.Errorf("questions at once: %v", err)
 	}
 
+	// The provider's administrator changes the secret, and takes that back: nobody loses
+	// a session for it.
+	life["oidcRPMetaDataOptionsClientSecret"] = "anotherSecretAltogether"
+	l.restart()
+	count, status, err := s.counted(t, token)
+	if problem, ok := errors.AsType[*api.Problem](err); !(err == nil && status == "ok" && count == s.carrier) &&
+		!(ok && problem.Status == http.StatusServiceUnavailable && problem.Reason == string(trust.ReasonProvider)) {
+		t.Errorf("while the provider does not take the node: %d, %s, %v", count, status, err)
+	}
+	life["oidcRPMetaDataOptionsClientSecret"] = clientSecret
+	l.restart()
+	until(t, "the session going on", 30*time.Second, func() bool {
+		count, _, err := s.counted(t, token)
+		if problem, ok := errors.AsType[*api.Problem](err); ok && problem.Status != http.StatusServiceUnavailable {
+			t.Fatalf("the session was lost: %v", err)
+		}
+		return err == nil && count == s.carrier
+	})
+
 	doctor.get(l.URL + "/?logout=1")
-	_, err := s.client(token).Whoami(t.Context(), nil)
+	_, err = s.client(token).Whoami(t.Context(), nil)
 	if problem, ok := errors.AsType[*api.Problem](err); !ok || problem.Status != http.StatusUnauthorized || problem.Reason != string(trust.ReasonSession) {
 		t.Errorf("after signing out at the provider: %v, want 401 session", err)
 	}

@@ -12,11 +12,9 @@ import (
 	"time"
 )
 
-// Where the Debian packages put their files.
+// Where the Debian packages put what is not found by a name.
 const (
 	portalTemplates = "/usr/share/lemonldap-ng/portal/templates"
-	portalModule    = "/usr/share/perl5/Lemonldap/NG/Portal/Main.pm"
-	stringHandles   = "/usr/share/perl5/IO/String.pm"
 	institutionCode = "/usr/share/simplesamlphp/www"
 )
 
@@ -33,32 +31,49 @@ func needLemon(t *testing.T) {
 	case runtime.GOOS != "linux":
 		t.Skip("the real providers are Debian packages; this is not Linux")
 	}
-	need(t, portalModule, "liblemonldap-ng-portal-perl")
-	need(t, portalTemplates, "liblemonldap-ng-portal-perl")
-	need(t, stringHandles, "libio-string-perl")
+	needCommand(t, "perl", "perl")
 	needCommand(t, "plackup", "libplack-perl")
+	needFile(t, portalTemplates, "liblemonldap-ng-portal-perl")
+	for module, debian := range map[string]string{
+		"Lemonldap::NG::Portal": "liblemonldap-ng-portal-perl", "Crypt::OpenSSL::X509": "libcrypt-openssl-x509-perl",
+		"IO::String": "libio-string-perl", "String::Random": "libstring-random-perl",
+	} {
+		needModule(t, module, debian)
+	}
 }
 
 // needInstitution skips where SimpleSAMLphp cannot be started as well.
 func needInstitution(t *testing.T) {
 	t.Helper()
-	need(t, institutionCode, "simplesamlphp")
-	need(t, "/usr/share/doc/liblasso-perl", "liblasso-perl")
+	needFile(t, institutionCode, "simplesamlphp")
 	needCommand(t, "php", "php-cli")
+	needModule(t, "Lasso", "liblasso-perl")
 }
 
-func need(t *testing.T, path, debian string) {
+func needFile(t *testing.T, path, debian string) {
 	t.Helper()
 	if _, err := os.Stat(path); err != nil {
-		t.Skipf("%s is not here: install the Debian package %s (.ci/run does)", path, debian)
+		missing(t, path, debian)
 	}
 }
 
 func needCommand(t *testing.T, name, debian string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
-		t.Skipf("%s is not here: install the Debian package %s (.ci/run does)", name, debian)
+		missing(t, name, debian)
 	}
+}
+
+func needModule(t *testing.T, name, debian string) {
+	t.Helper()
+	if err := exec.Command("perl", "-M"+name, "-e", "1").Run(); err != nil {
+		missing(t, "the Perl module "+name, debian)
+	}
+}
+
+func missing(t *testing.T, what, debian string) {
+	t.Helper()
+	t.Skipf("%s is not here: install the Debian package %s; .ci/run names them all", what, debian)
 }
 
 // program is a provider's process.
