@@ -81,6 +81,9 @@ func (r *Revocations) Identity(id Identity) bool {
 // a whole: the person then is nobody under any name that believed links join to it.
 func (r *Revocations) Person(id Identity) bool { return r != nil && r.identities[id] }
 
+// AnyPerson tells whether Person is true of anybody.
+func (r *Revocations) AnyPerson() bool { return r != nil && len(r.identities) > 0 }
+
 // JTI tells whether tokens of this issuer with this jti are revoked. No token
 // without a jti is.
 func (r *Revocations) JTI(issuer, jti string) bool {

@@ -22,6 +22,7 @@ type judgement struct {
 
 	fresh    []trust.Link     // out of this request's visas
 	revoked  []trust.Identity // names that a link leads to, and that this site revoked
+	crowded  bool             // there were more links than are joined
 	supports map[trust.Digest][]trust.Digest
 }
 
@@ -165,10 +166,6 @@ func (j *judgement) link(groups []group) {
 func (j *judgement) linkBy(v *judged) {
 	about := v.record.special
 	for _, pair := range about.pairs {
-		if j.people.full() {
-			j.say(v, "does not link %s and what follows: one request joins at most %d links", named(pair), maxLinks)
-			break
-		}
 		if j.a.revoked.Issuer(pair.Issuer) {
 			j.say(v, "does not link %s: its issuer is revoked at this site", named(pair))
 			continue
@@ -184,15 +181,31 @@ func (j *judgement) linkBy(v *judged) {
 		if slices.Contains(j.people.links, link) { // the same visa in another passport
 			continue
 		}
-		j.people.add(link)
+		if !j.people.add(link) {
+			j.crowded = true
+			j.say(v, "does not link %s and what follows: one request joins at most %d links", named(pair), maxLinks)
+			break
+		}
 		// A link out of a visa that is bound to a key holds for this request only.
 		if about.confirmation.IsZero() && link.A != link.B {
-			j.fresh = append(j.fresh, forKeeping(link, about))
+			j.keep(forKeeping(link, about))
 		}
 		j.say(v, "links %s with %s until %s", named(v.visa.Identity), named(pair), stamp(link.Until))
 	}
 	if about.strangers > 0 {
 		j.say(v, "%d further identities are not linked: this site does not let this issuer say who is who at their issuers", about.strangers)
+	}
+}
+
+// keep notes a link for the stored map; of several visas that say the same, the one
+// that says it longest.
+func (j *judgement) keep(link trust.Link) {
+	i := slices.IndexFunc(j.fresh, func(l trust.Link) bool { return l.A == link.A && l.B == link.B })
+	switch {
+	case i < 0:
+		j.fresh = append(j.fresh, link)
+	case j.fresh[i].Until.Before(link.Until):
+		j.fresh[i] = link
 	}
 }
 
@@ -212,7 +225,11 @@ func (j *judgement) remember(groups []group) {
 	var todo []trust.Identity
 	seen := make(map[trust.Identity]bool)
 	visit := func(id trust.Identity) {
-		if !seen[id] && len(seen) < maxLinks {
+		switch {
+		case seen[id]:
+		case len(seen) >= maxLinks:
+			j.crowded = true
+		default:
 			seen[id] = true
 			todo = append(todo, id)
 		}
@@ -235,7 +252,11 @@ func (j *judgement) remember(groups []group) {
 		todo = todo[1:]
 		for _, known := range j.a.v.options.KnownLinks(id) {
 			link, holds := j.a.stored(known)
-			if !holds || j.people.full() || slices.Contains(j.people.links, link) {
+			if !holds {
+				continue
+			}
+			if !j.people.add(link) {
+				j.crowded = true
 				continue
 			}
 			for _, end := range []trust.Identity{link.A, link.B} {
@@ -243,7 +264,6 @@ func (j *judgement) remember(groups []group) {
 					j.revoked = append(j.revoked, end)
 				}
 			}
-			j.people.add(link)
 			visit(link.A)
 			visit(link.B)
 		}
@@ -251,19 +271,29 @@ func (j *judgement) remember(groups []group) {
 }
 
 // expel makes a revoked person nobody under any name: revoking one of the names
-// that believed links join is revoking the person (passports.md, row 62). The caller's
-// own request is refused; visas of somebody else who is revoked are taken out.
+// that believed links join is revoking the person (passports.md, row 62). One passport
+// of such a person refuses the request, as a passport of the revoked name would; visas of
+// somebody else who is revoked are taken out. Where links had to be left out, nobody
+// knows whom they lead to.
 func (j *judgement) expel(groups []group) error {
+	if j.crowded && j.a.revoked.AnyPerson() {
+		return &Refusal{
+			Reason: trust.ReasonTooMany, Set: groups[0].set != nil,
+			Detail: "the visas shown, and those shown before, link more identities than this site can look through for one that it revoked: show only the visas that the question needs",
+		}
+	}
 	if len(j.revoked) == 0 {
 		return nil
 	}
 	gone := func(id trust.Identity) bool {
 		return slices.ContainsFunc(j.revoked, func(r trust.Identity) bool { return j.people.person(r) == j.people.person(id) })
 	}
-	if len(groups) > 0 && gone(groups[0].record.identity) {
-		return &Refusal{
-			Reason: trust.ReasonRevoked, Detail: "this site took back the access of this person, under another name: ask its operator",
-			Set: groups[0].set != nil,
+	for n, g := range groups {
+		if gone(g.record.identity) {
+			return &Refusal{
+				Reason: trust.ReasonRevoked, Detail: "this site took back the access of this person, under another name: ask its operator",
+				Index: n, Set: g.set != nil,
+			}
 		}
 	}
 	for i := range j.visas {

@@ -16,6 +16,7 @@ import (
 // legal (GA4GH Passport 1.2, "LinkedIdentities"; passports.md, row 45).
 type people struct {
 	number     map[trust.Identity]int
+	pairs      map[[2]trust.Identity]int // to the one link between two
 	identities []trust.Identity
 	links      []trust.Link
 	branches   [][]branch // by number
@@ -36,15 +37,28 @@ type route struct {
 	link    int
 }
 
-// full tells that no more links are taken in.
-func (p *people) full() bool { return len(p.links) >= maxLinks }
-
-// add takes one more link that is believed. One that links an identity with itself
-// says nothing.
-func (p *people) add(link trust.Link) {
-	if p.full() || link.A == link.B {
-		return
+// add takes one more link that is believed, and tells whether there was room. One
+// that links an identity with itself says nothing, and of several between the same two
+// the best one counts: each sign-in may bring another.
+func (p *people) add(link trust.Link) bool {
+	pair := [2]trust.Identity{link.A, link.B}
+	if compareIdentities(link.B, link.A) < 0 {
+		pair = [2]trust.Identity{link.B, link.A}
 	}
+	switch at, known := p.pairs[pair]; {
+	case link.A == link.B:
+		return true
+	case known:
+		if compareLinks(&link, &p.links[at]) < 0 {
+			p.links[at] = link
+		}
+		return true
+	case len(p.links) >= maxLinks:
+		return false
+	case p.pairs == nil:
+		p.pairs = make(map[[2]trust.Identity]int)
+	}
+	p.pairs[pair] = len(p.links)
 	p.links = append(p.links, link)
 	for _, id := range []trust.Identity{link.A, link.B} {
 		if _, known := p.number[id]; known {
@@ -56,6 +70,12 @@ func (p *people) add(link trust.Link) {
 		p.number[id] = len(p.identities)
 		p.identities = append(p.identities, id)
 	}
+	return true
+}
+
+// compareLinks puts the link that lasts longest first.
+func compareLinks(a, b *trust.Link) int {
+	return cmp.Or(b.Until.Compare(a.Until), bytes.Compare(a.Visa[:], b.Visa[:]), compareIdentities(a.A, b.A), compareIdentities(a.B, b.B))
 }
 
 // join makes the forest once all links are in: the longest-lasting first, and
@@ -65,10 +85,7 @@ func (p *people) join() {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(i, j int) int {
-		a, b := &p.links[i], &p.links[j]
-		return cmp.Or(b.Until.Compare(a.Until), bytes.Compare(a.Visa[:], b.Visa[:]), compareIdentities(a.A, b.A), compareIdentities(a.B, b.B))
-	})
+	slices.SortStableFunc(order, func(i, j int) int { return compareLinks(&p.links[i], &p.links[j]) })
 	head := make([]int, len(p.identities)) // union-find
 	for i := range head {
 		head[i] = i
