@@ -1,18 +1,13 @@
 package providers
 
 import (
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"fmt"
-	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 // institution is a SimpleSAMLphp as the SAML identity provider of a university. Its
@@ -73,18 +68,7 @@ func (i *institution) entity() string { return i.URL + "/saml2/idp/metadata.php"
 
 func (i *institution) newCertificate(t *testing.T) {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "a university"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key, der := selfSigned(t)
 	i.certificate = base64.StdEncoding.EncodeToString(der)
 	i.write(t, "cert/idp.pem", pemOf(t, "CERTIFICATE", der))
 	i.write(t, "cert/idp.key", pemOf(t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)))

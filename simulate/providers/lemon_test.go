@@ -5,15 +5,18 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"maps"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The clients of the provider: what each is registered for. Its secrets are of
@@ -35,7 +38,6 @@ type lemon struct {
 	t      *testing.T
 	dir    string
 	config map[string]any
-	kid    string
 	run    *program
 }
 
@@ -177,26 +179,50 @@ func (l *lemon) client(id string) map[string]any {
 }
 
 // newKey puts a new signing key in the place of the old one, which is how this
-// provider rotates: it publishes one.
+// provider rotates: it publishes one. "" names it not at all.
 func (l *lemon) newKey(kid string) {
 	l.t.Helper()
 	private, public := keyPair(l.t)
-	l.kid = kid
 	l.config["oidcServicePrivateKeySig"], l.config["oidcServicePublicKeySig"], l.config["oidcServiceKeyIdSig"] = private, public, kid
+}
+
+// newCertifiedKey is newKey with a certificate, which the provider shows beside the
+// key (x5c and x5t).
+func (l *lemon) newCertifiedKey(kid string) {
+	l.t.Helper()
+	key, certificate := selfSigned(l.t)
+	l.config["oidcServicePrivateKeySig"] = pemOf(l.t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key))
+	l.config["oidcServicePublicKeySig"] = pemOf(l.t, "CERTIFICATE", certificate)
+	l.config["oidcServiceKeyIdSig"] = kid
 }
 
 // keyPair is one of RSA, in PEM.
 func keyPair(t *testing.T) (private, public string) {
 	t.Helper()
+	key, _ := selfSigned(t)
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pemOf(t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)), pemOf(t, "PUBLIC KEY", der)
+}
+
+// selfSigned is a key with a certificate of its own, in DER.
+func selfSigned(t *testing.T) (*rsa.PrivateKey, []byte) {
+	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
-	public1, err := x509.MarshalPKIXPublicKey(key.Public())
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "a provider"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pemOf(t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)), pemOf(t, "PUBLIC KEY", public1)
+	return key, der
 }
 
 func pemOf(t *testing.T, kind string, der []byte) string {

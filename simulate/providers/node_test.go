@@ -267,7 +267,7 @@ func (s *site) rotation(l *lemon) {
 	if count, _, err := s.counted(t, old); err != nil || count != s.carrier {
 		t.Fatal(count, err)
 	}
-	l.newKey("key-2")
+	l.newCertifiedKey("key-2")
 	l.restart()
 	asked := l.asked("/oauth2/jwks")
 	renewed := newParts(t, policy).signIn(s.w.newBrowser("dwho", "dwho"), policy).Access.Reveal()

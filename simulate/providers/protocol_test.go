@@ -50,6 +50,7 @@ func TestLemonLDAPAnswersTheNodesQuestions(t *testing.T) {
 	t.Run("access tokens that are JWTs", func(t *testing.T) { selfContained(t, w.in(t), l) })
 	t.Run("alg none and MACs are advertised, and never accepted", func(t *testing.T) { unsigned(t, w.in(t), l) })
 	t.Run("signed UserInfo", func(t *testing.T) { signedUserInfo(t, w.in(t), l) })
+	t.Run("a key without a name", func(t *testing.T) { nameless(t, w.in(t), l) }) // the last: it changes the key
 }
 
 // Rows 91 to 93: the discovery address loses one slash, the issuer keeps it.
@@ -317,5 +318,32 @@ func signedUserInfo(t *testing.T, w *world, l *lemon) {
 	got, err := p.bearer.Credentials(t.Context(), bearer.Presented{Token: tokens.Access}, time.Now())
 	if refusal, ok := errors.AsType[*passport.Refusal](err); !ok || refusal.Reason != trust.ReasonProvider || len(got.Sets) != 0 {
 		t.Errorf("%v, %d sets, %v", got.Identity, len(got.Sets), err)
+	}
+}
+
+// Row 97, and the waiver for it: a portal without a key id makes tokens without kid.
+// They count where the operator allows that, and nowhere else.
+func nameless(t *testing.T, w *world, l *lemon) {
+	l.newKey("")
+	l.restart()
+	policy := w.policy(l, scriptClient, trust.WayUserInfo)
+	strict := newParts(t, policy, w.committeePolicy())
+	tokens := strict.signIn(w.newBrowser("dwho", "dwho"), policy)
+	_, err := strict.idToken(tokens, policy, nonce)
+	if refusal, ok := errors.AsType[*passport.Refusal](err); !ok || refusal.Reason != trust.ReasonHeader {
+		t.Errorf("an ID token without kid: %v", err)
+	}
+	_, err = strict.bearer.Credentials(t.Context(), bearer.Presented{Token: tokens.Access}, time.Now())
+	if refusal, ok := errors.AsType[*passport.Refusal](err); !ok || refusal.Reason != trust.ReasonHeader {
+		t.Errorf("an access token without kid: %v", err)
+	}
+	policy.AllowMissingKeyID = true
+	lenient := newParts(t, policy, w.committeePolicy())
+	if who, err := lenient.idToken(tokens, policy, nonce); err != nil || who.Subject != "dwho" {
+		t.Errorf("where that is allowed: %v, %v", who.Identity, err)
+	}
+	got, err := lenient.bearer.Credentials(t.Context(), bearer.Presented{Token: tokens.Access}, time.Now())
+	if err != nil || got.Subject != "dwho" || len(got.Sets) != 1 || len(got.Sets[0].Visas) != 2 {
+		t.Errorf("where that is allowed: %v, %d sets, %v", got.Identity, len(got.Sets), err)
 	}
 }
