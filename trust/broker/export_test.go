@@ -22,3 +22,15 @@ func (b *Broker) Remembered() int {
 	defer b.mu.Unlock()
 	return len(b.memory)
 }
+
+// The bounds of the tables.
+const (
+	MaxWaiting = maxWaiting
+	MaxCodes   = maxCodes
+)
+
+// Waiting is how many requests wait for a sign-in, Codes how many codes are out.
+func (b *Broker) Waiting() int { return b.waiting.size() }
+
+// Codes is how many codes are out.
+func (b *Broker) Codes() int { return b.codes.size() }
