@@ -41,6 +41,7 @@ var floors = map[string]int{
 	"node":            8, // the one room where everything is plugged in
 	"simulate/cohort": 0, "simulate/idp": 6, "simulate": 9, "simulate/providers": 9,
 	"cmd/candignode": 10,
+	"docs/vectors":   10, // tests only: the published vectors, and what holds the node to them
 }
 
 // owners: each library is used by one package, so that replacing or
