@@ -192,7 +192,7 @@ func TestClaimsThatDoNotArrive(t *testing.T) {
 	}
 	w.says(object{
 		"sub": "researcher", "ga4gh_passport_v1": []string{"v1"}, "_claim_names": object{"grants": "s", "other": "t", "lost": "nowhere"},
-		"_claim_sources": object{"s": object{"endpoint": dacURL + "/claims"}, "t": object{"endpoint": "https://attacker.example/", "access_token": "secret"}},
+		"_claim_sources": object{"s": object{"endpoint": dacURL + "/claims", "access_token": "for-the-committee"}, "t": object{"endpoint": "https://attacker.example/", "access_token": "secret"}},
 	})
 	c := show()
 	if !slices.Equal(visasOf(c, trust.KindPassport), []string{"v1"}) || len(c.Sets) != 1 || len(c.Absent) != 3 {

@@ -177,7 +177,7 @@ func (q *request) open(ctx context.Context, s source, policy trust.IssuerPolicy,
 	if !until.IsZero() && !q.now.Before(until) {
 		return allAbsent(wanted, policy.Issuer, "what the source signed has expired", false)
 	}
-	claims, problem := q.attribute(payload, policy)
+	claims, problem := q.attribute(payload, s, policy)
 	if problem != "" {
 		return allAbsent(wanted, policy.Issuer, problem, false)
 	}
@@ -234,8 +234,9 @@ func (q *request) find(s source) (trust.IssuerPolicy, string) {
 // sub is the source's own id and says nothing beside another issuer's sub
 // (passports.md, row 85; V095): with one, the pair (iss, sub) must be the caller
 // himself or linked to him. Without one the claims are his for whose session they
-// were got.
-func (q *request) attribute(payload []byte, policy trust.IssuerPolicy) (map[string]json.RawMessage, string) {
+// were got; what anybody gets who asks, with this node's own token or with none, is of
+// nobody's session.
+func (q *request) attribute(payload []byte, s source, policy trust.IssuerPolicy) (map[string]json.RawMessage, string) {
 	var claims map[string]json.RawMessage
 	var who struct {
 		Issuer  jose.Text `json:"iss"`
@@ -246,6 +247,9 @@ func (q *request) attribute(payload []byte, policy trust.IssuerPolicy) (map[stri
 	}
 	if !who.Issuer.Present || who.Issuer.Value != policy.Issuer {
 		return nil, "what the source signed does not say that it made it (iss)"
+	}
+	if !who.Subject.Present && s.compact == "" && s.token.IsZero() {
+		return nil, "what the source signed does not say whom it is about (sub), and it was not asked with a token of the caller's"
 	}
 	if who.Subject.Present {
 		said := trust.Identity{Issuer: policy.Issuer, Subject: who.Subject.Value}

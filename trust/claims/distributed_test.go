@@ -27,12 +27,18 @@ func distributed(at, token string) []byte {
 // Rows 82 and 83: a distributed claim is asked for at its listed endpoint, with the
 // token that the provider handed on, or else the one agreed before, or none.
 func TestDistributedClaim(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, func(o *claims.Options) {
+		o.Linked = func(a, b trust.Identity) bool { return a.Subject == "researcher" && b.Subject == "r" }
+	})
 	w.reply = func(_ context.Context, a asked) ([]byte, error) {
-		if a.issuer == otherURL {
-			return []byte(signed(w.other, object{"grants": []string{"v"}})), nil
+		answer := object{"grants": []string{"v"}}
+		if a.token != "handed-on" {
+			answer["sub"] = "r"
 		}
-		return []byte(signed(w.dac, object{"grants": []string{"v"}})), nil
+		if a.issuer == otherURL {
+			return []byte(signed(w.other, answer)), nil
+		}
+		return []byte(signed(w.dac, answer)), nil
 	}
 	w.want(distributed(endpoint, "handed-on"), "grants")
 	w.want(distributed(endpoint, ""), "grants")
@@ -45,6 +51,21 @@ func TestDistributedClaim(t *testing.T) {
 	if !slices.Equal(w.asked, want) {
 		t.Errorf("%v", w.asked)
 	}
+}
+
+// Row 85: a source that was asked with this node's own token, or with none, gives
+// everybody the same. Unless it says whom it speaks of, that is nobody's claim.
+func TestDistributedClaimOfNobodyInParticular(t *testing.T) {
+	w := newWorld(t)
+	w.reply = func(_ context.Context, a asked) ([]byte, error) {
+		if a.issuer == otherURL {
+			return []byte(signed(w.other, object{"grants": []string{"v"}})), nil
+		}
+		return []byte(signed(w.dac, object{"grants": []string{"v"}})), nil
+	}
+	w.wantAbsent(distributed(endpoint, ""), "grants")
+	w.wantAbsent(distributed(otherURL+"/claims", ""), "grants")
+	w.want(distributed(endpoint, "of-the-caller"), "grants")
 }
 
 // Row 82: what is no JWT of that very source is absent. Rows 83 and 84: so is what a
@@ -117,7 +138,7 @@ func TestOneSourceIsDown(t *testing.T) {
 			return []byte(signed(w.other, object{"other_grants": 1})), nil
 		}
 		payload := pointing(object{"grants": "a", "other_grants": "b"}, object{
-			"a": object{"endpoint": endpoint}, "b": object{"endpoint": otherURL + "/claims"},
+			"a": object{"endpoint": endpoint, "access_token": "t"}, "b": object{"endpoint": otherURL + "/claims", "access_token": "t"},
 		})
 		start := time.Now()
 		absent := w.want(payload, "other_grants")
@@ -231,7 +252,7 @@ func TestOrderIsTheSame(t *testing.T) {
 			return []byte(signed(w.other, object{"grants": 1, "other_grants": 1})), nil
 		}
 		payload := pointing(object{"grants": []string{"b", "a"}, "terms": "a", "other_grants": "b"}, object{
-			"a": object{"endpoint": endpoint}, "b": object{"endpoint": otherURL + "/claims"},
+			"a": object{"endpoint": endpoint, "access_token": "t"}, "b": object{"endpoint": otherURL + "/claims", "access_token": "t"},
 		})
 		first, _ := w.resolve(payload)
 		slow = otherURL
