@@ -161,13 +161,32 @@ func (s *Store) surplus(l trust.Link) []trust.Link {
 	for _, end := range []trust.Identity{l.A, l.B} {
 		held := without(s.links.get(end), l)
 		if over := len(held) + 1 - maxLinksOf; over > 0 {
-			slices.SortFunc(held, func(a, b trust.Link) int {
-				return cmp.Or(a.Until.Compare(b.Until), bytes.Compare(a.Visa[:], b.Visa[:]))
-			})
-			all = append(all, held[:over]...)
+			all = append(all, leastMissed(held, l)[:over]...)
 		}
 	}
 	return all
+}
+
+// leastMissed sorts links by how little is lost with them, beside one more: first those
+// that a longer one of the same two makes needless, for whoever signs in again and again
+// must not push out the links with others; then those that end first.
+func leastMissed(held []trust.Link, more trust.Link) []trust.Link {
+	longest := map[[2]trust.Identity]trust.Link{{more.A, more.B}: more}
+	for _, l := range held {
+		if best, ok := longest[[2]trust.Identity{l.A, l.B}]; !ok || best.Until.Before(l.Until) {
+			longest[[2]trust.Identity{l.A, l.B}] = l
+		}
+	}
+	needed := func(l trust.Link) int {
+		if sameLink(l, longest[[2]trust.Identity{l.A, l.B}]) {
+			return 1
+		}
+		return 0
+	}
+	slices.SortFunc(held, func(a, b trust.Link) int {
+		return cmp.Or(needed(a)-needed(b), a.Until.Compare(b.Until), bytes.Compare(a.Visa[:], b.Visa[:]))
+	})
+	return held
 }
 
 func (s *Store) keeps(l trust.Link) bool {

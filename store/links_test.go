@@ -165,6 +165,29 @@ func TestOneIdentityHasABoundedNumberOfLinks(t *testing.T) {
 	check(open(t, path, Options{}))
 }
 
+// Row 62: a link that says who else a revoked person is stays, however often the person
+// signs in somewhere else and shows a new visa, that lasts longer, each time.
+func TestSigningInAgainPushesOutNoOtherLink(t *testing.T) {
+	s := open(t, statePath(t), Options{})
+	other := link(1, 2, noon.Add(time.Hour))
+	if err := s.KeepLinks(t.Context(), []trust.Link{other}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 * maxLinksOf {
+		again := link(1, 3, noon.Add(time.Duration(i+2)*time.Hour))
+		again.Visa = trust.DigestOfString(fmt.Sprint("sign-in ", i))
+		if err := s.KeepLinks(t.Context(), []trust.Link{again}); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Links(person(1)); !slices.Contains(got, other) || !slices.Contains(got, again) || len(got) != min(i+2, maxLinksOf) {
+			t.Fatalf("after %d sign-ins: %d links", i+1, len(got))
+		}
+	}
+	if got := s.Links(person(2)); !slices.Equal(got, []trust.Link{other}) {
+		t.Errorf("%v", got)
+	}
+}
+
 // What a person may learn is counted over all of their accounts, also when the visa
 // that joined them has run out; but not for ever.
 func TestLinksOutliveTheirEndForAYear(t *testing.T) {
