@@ -19,6 +19,7 @@ type rulesOfToken struct {
 	foreign  []string // claims that tokens of other kinds have, and this kind has not
 	needs    []string // claims that it must have
 	fresh    bool     // good only for maxFreshAge after iat
+	unnamed  bool     // may lack iss: it is of whoever was asked for it, by its key
 	holder   bool     // a caller brings it, and may have to prove that it is his
 	check    func(*tokenClaims, *shownAs) *jose.Error
 }
@@ -69,6 +70,9 @@ var tokenRules = map[TokenKind]*rulesOfToken{
 		maxBytes: maxPassportBytes,
 		foreign:  slices.Concat(strangers, signedIn, []string{"scope", "token_introspection"}),
 		needs:    []string{"sub"},
+		// OpenID Connect Core 1.0, section 5.3.2, only recommends iss, and real providers
+		// sign without it what they answer over their own TLS connection.
+		unnamed: true,
 		check:    (*tokenClaims).document,
 	},
 	ClaimsJWT: {

@@ -119,7 +119,7 @@ func (a *attempt) token(req TokenRequest) (TokenClaims, *jose.Error) {
 	if refusal != nil {
 		return TokenClaims{}, refusal
 	}
-	if claims.Issuer.Value != trusted.Policy.Issuer {
+	if claims.Issuer.Value != trusted.Policy.Issuer && (claims.Issuer.Present || !rules.unnamed) {
 		return TokenClaims{}, refuse(trust.ReasonMalformed, "iss can be read in two ways")
 	}
 	end, refusal := a.tokenTimes(claims, rules)
@@ -144,7 +144,11 @@ func (a *attempt) tokenKey(token *jose.Token, req TokenRequest, rules *rulesOfTo
 	}
 	issuer, visas, err := token.Peek("ga4gh_passport_v1")
 	if err != nil {
-		return trust.IssuerView{}, none, asRefusal(err)
+		refusal := asRefusal(err)
+		if refusal.Reason != trust.ReasonMissingClaim || !rules.unnamed {
+			return trust.IssuerView{}, none, refusal
+		}
+		issuer = req.Issuer
 	}
 	if req.Issuer != "" && issuer != req.Issuer {
 		return trust.IssuerView{}, none, refuse(trust.ReasonUntrustedIssuer, "the %s was made by %s, and another was asked for it", rules.name, quoted(issuer))

@@ -332,7 +332,8 @@ func TestSignedAnswers(t *testing.T) {
 		"UserInfo for anybody":          {UserInfoJWT, o.userInfo(set("aud", nil)), ""},
 		"UserInfo of another client":    {UserInfoJWT, o.userInfo(set("aud", "portal")), trust.ReasonAudience},
 		"UserInfo without sub":          {UserInfoJWT, o.userInfo(set("sub", nil)), trust.ReasonMissingClaim},
-		"UserInfo without iss":          {UserInfoJWT, o.userInfo(set("iss", nil)), trust.ReasonMissingClaim},
+		"UserInfo without iss":          {UserInfoJWT, o.userInfo(set("iss", nil)), ""}, // it is of whom was asked, by the key
+		"UserInfo with an empty iss":    {UserInfoJWT, o.userInfo(set("iss", "")), trust.ReasonUntrustedIssuer},
 		"UserInfo of another":           {UserInfoJWT, o.userInfo(set("iss", sourceURL)), trust.ReasonUntrustedIssuer},
 		"UserInfo, expired":             {UserInfoJWT, o.userInfo(set("exp", now.Unix())), trust.ReasonExpired},
 		"UserInfo without exp, old":     {UserInfoJWT, o.userInfo(set("iat", now.Unix()-3600)), trust.ReasonExpired},
@@ -383,6 +384,10 @@ func TestEveryKindIsReadStrictly(t *testing.T) {
 		}
 		payload, _ := base64.RawURLEncoding.DecodeString(strings.Split(good, ".")[1])
 		text := string(payload)
+		unnamed := trust.ReasonMissingClaim
+		if kind == UserInfoJWT {
+			unnamed = "" // it may do without iss
+		}
 		header := func(more string) string { return `{"alg":"RS256","kid":"rsa1","typ":"` + typ + `"` + more + `}` }
 		for name, each := range map[string]struct {
 			token string
@@ -401,7 +406,7 @@ func TestEveryKindIsReadStrictly(t *testing.T) {
 			"another kid":            {raw(key, `{"alg":"RS256","kid":"rsa2","typ":"`+typ+`"}`, text), trust.ReasonUnknownKey},
 			"another key":            {raw(strangerKey(), header(""), text), trust.ReasonSignature},
 			"row 106 deep":           {raw(key, header(""), `{"x":`+strings.Repeat("[", 5000)+strings.Repeat("]", 5000)+","+text[1:]), trust.ReasonMalformed},
-			"row 103 Iss is not iss": {raw(key, header(""), strings.Replace(text, `"iss"`, `"Iss"`, 1)), trust.ReasonMissingClaim},
+			"row 103 Iss is not iss": {raw(key, header(""), strings.Replace(text, `"iss"`, `"Iss"`, 1)), unnamed},
 			"iss in another case":    {raw(key, header(""), strings.Replace(text, `"iss":"https`, `"iss":"HTTPS`, 1)), trust.ReasonUntrustedIssuer},
 		} {
 			o.want(t, string(kind)+", "+name, each.want, kind, each.token)
