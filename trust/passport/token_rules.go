@@ -73,7 +73,7 @@ var tokenRules = map[TokenKind]*rulesOfToken{
 		// OpenID Connect Core 1.0, section 5.3.2, only recommends iss, and real providers
 		// sign without it what they answer over their own TLS connection.
 		unnamed: true,
-		check:    (*tokenClaims).document,
+		check:   (*tokenClaims).document,
 	},
 	ClaimsJWT: {
 		name:     "answer of a source of claims",

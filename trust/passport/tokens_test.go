@@ -333,7 +333,7 @@ func TestSignedAnswers(t *testing.T) {
 		"UserInfo of another client":    {UserInfoJWT, o.userInfo(set("aud", "portal")), trust.ReasonAudience},
 		"UserInfo without sub":          {UserInfoJWT, o.userInfo(set("sub", nil)), trust.ReasonMissingClaim},
 		"UserInfo without iss":          {UserInfoJWT, o.userInfo(set("iss", nil)), ""}, // it is of whom was asked, by the key
-		"UserInfo with an empty iss":    {UserInfoJWT, o.userInfo(set("iss", "")), trust.ReasonUntrustedIssuer},
+		"UserInfo with an empty iss":    {UserInfoJWT, o.userInfo(set("iss", "")), trust.ReasonBadClaim},
 		"UserInfo of another":           {UserInfoJWT, o.userInfo(set("iss", sourceURL)), trust.ReasonUntrustedIssuer},
 		"UserInfo, expired":             {UserInfoJWT, o.userInfo(set("exp", now.Unix())), trust.ReasonExpired},
 		"UserInfo without exp, old":     {UserInfoJWT, o.userInfo(set("iat", now.Unix()-3600)), trust.ReasonExpired},
