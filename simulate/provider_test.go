@@ -504,9 +504,11 @@ func TestWhatIsAbortedWhenPeopleSignInForAClient(t *testing.T) {
 	}
 
 	for name, redeem := range map[string]func(code string) portalTokens{
-		"another client":  func(code string) portalTokens { return other.redeem(code) },
-		"another address": func(code string) portalTokens { return client.redeem(code, "redirect_uri", "https://other.example.org/back") },
-		"wrong verifier":  func(code string) portalTokens { return client.redeem(code, "code_verifier", strings.Repeat("x", 43)) },
+		"another client": func(code string) portalTokens { return other.redeem(code) },
+		"another address": func(code string) portalTokens {
+			return client.redeem(code, "redirect_uri", "https://other.example.org/back")
+		},
+		"wrong verifier": func(code string) portalTokens { return client.redeem(code, "code_verifier", strings.Repeat("x", 43)) },
 	} {
 		code := client.signIn(ada)
 		if got := redeem(code); got.Error != "invalid_grant" || got.AccessToken != "" {
