@@ -10,7 +10,7 @@ import (
 	"github.com/candignode/candignode/trust"
 )
 
-// Section 8: a rotated key works everywhere, and a withdrawn one stops, within
+// Section 8, row 99: a rotated key works everywhere, and a withdrawn one stops, within
 // a poll and a little gossip; both are in the audit log.
 func TestRotationReachesAll(t *testing.T) {
 	simulate(t, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestFaultyWitnesses(t *testing.T) {
 	})
 }
 
-// A failing issuer keeps its keys until they are stale, and not a second longer,
+// Row 99: a failing issuer keeps its keys until they are stale, and not a second longer,
 // without any event.
 func TestLastGoodSetUntilStale(t *testing.T) {
 	simulate(t, func(t *testing.T) {

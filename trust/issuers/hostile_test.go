@@ -22,7 +22,7 @@ func lone(t *testing.T, policies ...trust.IssuerPolicy) (*Desk, signer, *memory)
 	return d, peer, store
 }
 
-// MonotoneHeads, V056: a relay that replays an older bundle brings back nothing.
+// MonotoneHeads, V056, row 99: a relay that replays an older bundle brings back nothing.
 func TestRollback(t *testing.T) {
 	d, p, _ := lone(t)
 	old := p.bundle(1, 0, 1, trust.Digest{}, nil, p.obs(testIssuer, noon, "withdrawn"))
