@@ -1,6 +1,7 @@
 package passport
 
 import (
+	"encoding/binary"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +15,7 @@ import (
 // nothing is called under its lock.
 type cache[V any] struct {
 	mu         sync.Mutex
-	entries    map[trust.Digest]*entry[V]
+	entries    map[uint64]*entry[V] // by the first bytes of the digest
 	newest     *entry[V]
 	oldest     *entry[V]
 	bytes      int
@@ -42,8 +43,12 @@ type instant int64
 func instantOf(t time.Time) instant { return instant(t.UnixMicro()) }
 
 func newCache[V any](maxEntries, maxBytes int) *cache[V] {
-	return &cache[V]{entries: make(map[trust.Digest]*entry[V]), maxEntries: maxEntries, maxBytes: maxBytes}
+	return &cache[V]{entries: make(map[uint64]*entry[V]), maxEntries: maxEntries, maxBytes: maxBytes}
 }
+
+// short is what an entry is found under. Two digests that begin alike, which nobody
+// meets by chance, push each other out; they are never taken for one another.
+func short(d *trust.Digest) uint64 { return binary.LittleEndian.Uint64(d[:8]) }
 
 // get gives what was put for these bytes under this very revision, if it still
 // holds at now.
@@ -51,8 +56,8 @@ func (c *cache[V]) get(digest trust.Digest, revision revision, now instant) (V, 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var none V
-	e, ok := c.entries[digest]
-	if !ok || e.revision != revision {
+	e, ok := c.entries[short(&digest)]
+	if !ok || e.digest != digest || e.revision != revision {
 		return none, false
 	}
 	if e.until != 0 && now >= e.until {
@@ -75,11 +80,11 @@ func (c *cache[V]) put(digest trust.Digest, revision revision, until instant, va
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if old, ok := c.entries[digest]; ok {
+	if old, ok := c.entries[short(&digest)]; ok {
 		c.drop(old)
 	}
 	e := &entry[V]{digest: digest, revision: revision, until: until, size: size, value: value}
-	c.entries[digest] = e
+	c.entries[short(&digest)] = e
 	c.bytes += size
 	c.link(e)
 	for len(c.entries) > c.maxEntries || c.bytes > c.maxBytes {
@@ -92,7 +97,7 @@ func (c *cache[V]) put(digest trust.Digest, revision revision, until instant, va
 func (c *cache[V]) drop(e *entry[V]) {
 	c.unlink(e)
 	c.bytes -= e.size
-	delete(c.entries, e.digest)
+	delete(c.entries, short(&e.digest))
 }
 
 func (c *cache[V]) link(e *entry[V]) {

@@ -118,7 +118,7 @@ func New(o Options) *Verifier {
 // be acceptable; the first one's (iss, sub) is the caller. The error is a *Refusal
 // (HTTP 413 for trust.ReasonTooLarge and trust.ReasonTooMany, 401 for all
 // others), or ctx's when the caller has gone away.
-func (v *Verifier) Verify(ctx context.Context, req Request) (Verdict, error) {
+func (v *Verifier) Verify(ctx context.Context, req Request) (verdict Verdict, err error) {
 	if err := withinLimits(req.Passports, req.Sets); err != nil {
 		return Verdict{}, err
 	}
@@ -130,10 +130,15 @@ func (v *Verifier) Verify(ctx context.Context, req Request) (Verdict, error) {
 	var asked []string
 	for {
 		attempt.look()
-		verdict, err := attempt.judge(ctx, passports, &req)
-		if v.options.UnknownKey == nil || !v.refresh(ctx, attempt.wanting, &asked) {
-			return verdict, err
+		verdict = Verdict{}
+		err = attempt.judge(ctx, passports, &req, &verdict)
+		if v.options.UnknownKey != nil && v.refresh(ctx, attempt.wanting, &asked) {
+			continue
 		}
+		if err != nil {
+			return Verdict{}, err
+		}
+		return verdict, nil
 	}
 }
 
@@ -203,6 +208,7 @@ type attempt struct {
 	revision   revision
 	wanting    []string // configured issuers whose keys a refresh might bring
 	polled     map[trust.Digest]Polled
+	before     *jose.Token // the visa that was read last
 }
 
 // anyStored tells whether a stored link touches anybody in the request.
@@ -233,9 +239,10 @@ type group struct {
 // judge goes over passports and sets in order and ends at the first one that is
 // not acceptable. The whole attempt uses one View, so that no verdict mixes two
 // pictures of what is believed. What each visa is by itself may be remembered; what
-// the visas of the request make of one another never is.
-func (a *attempt) judge(ctx context.Context, passports []trust.Passport, req *Request) (Verdict, error) {
-	verdict := Verdict{Caller: trust.Caller{Origin: a.origin, TrustRevision: a.revision.view, Token: req.Token}}
+// the visas of the request make of one another never is. After an error, verdict
+// is not to be used.
+func (a *attempt) judge(ctx context.Context, passports []trust.Passport, req *Request, verdict *Verdict) error {
+	verdict.Caller.Origin, verdict.Caller.TrustRevision, verdict.Caller.Token = a.origin, a.revision.view, req.Token
 	var few [2]group
 	groups, visas, plain := few[:0], 0, true
 	for i := range len(passports) + len(req.Sets) {
@@ -252,10 +259,10 @@ func (a *attempt) judge(ctx context.Context, passports []trust.Passport, req *Re
 			g.record, refusal = a.set(ctx, g.set, visas)
 		}
 		if err := ctx.Err(); err != nil {
-			return Verdict{}, err
+			return err
 		}
 		if refusal != nil {
-			return Verdict{}, &Refusal{Reason: refusal.Reason, Detail: refusal.Detail, Index: i, Set: i >= len(passports)}
+			return &Refusal{Reason: refusal.Reason, Detail: refusal.Detail, Index: i, Set: i >= len(passports)}
 		}
 		visas += len(g.record.visas)
 		plain = plain && g.record.plain && g.set == nil
@@ -272,10 +279,7 @@ func (a *attempt) judge(ctx context.Context, passports []trust.Passport, req *Re
 				verdict.explain(groups[i].record)
 			}
 		}
-		return verdict, nil
+		return nil
 	}
-	if err := a.together(ctx, groups, &verdict); err != nil {
-		return Verdict{}, err
-	}
-	return verdict, nil
+	return a.together(ctx, groups, verdict)
 }

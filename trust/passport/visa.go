@@ -21,10 +21,11 @@ func (a *attempt) visa(compact string) *visaRecord {
 	if record, ok := a.v.visas.get(digest, a.revision, instantOf(a.now)); ok {
 		return record
 	}
-	token, err := jose.Parse(compact, maxVisaBytes)
+	token, err := jose.ParseAfter(a.before, compact, maxVisaBytes)
 	if err != nil {
 		return rejected(digest, asRefusal(err))
 	}
+	a.before = token
 	issuer, trusted, key, refusal := a.visaKey(token)
 	if refusal != nil {
 		record := rejected(digest, refusal)
