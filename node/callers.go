@@ -67,8 +67,9 @@ func (n *Node) verify(ctx context.Context, shown web.Shown, callerOnly bool) (pa
 const tokenRefused = -1
 
 // openSession gives what a session rests on. Where the issuer's access tokens are
-// not taken here, a session rests on the sign-in alone: its own token is then of no
-// use to this node, and what the person was granted here still is.
+// not taken here, a session that was begun with a browser rests on the sign-in alone:
+// its own token is then of no use to this node, and what the person was granted here
+// still is. One that was begun with nothing but a token ends with the taking of tokens.
 func (n *Node) openSession(ctx context.Context, shown web.Shown) (session.Material, error) {
 	if n.sessions == nil {
 		return session.Material{}, &passport.Refusal{Reason: trust.ReasonSession, Detail: "this site keeps no sessions", Index: tokenRefused}
@@ -84,7 +85,7 @@ func (n *Node) openSession(ctx context.Context, shown web.Shown) (session.Materi
 	material := opened.Material
 	material.Identity, material.Until = opened.Identity, opened.Until
 	issuer, _ := n.issuers.View().Lookup(material.Identity.Issuer)
-	if issuer.Policy.Tokens == trust.WayNone {
+	if issuer.Policy.Tokens == trust.WayNone && opened.Label == session.FromBrowser {
 		material.Access = trust.AccessToken{}
 	}
 	return material, nil

@@ -261,6 +261,44 @@ func TestSessionsOfATokenAndTheirEnd(t *testing.T) {
 	}
 }
 
+// A session is no more than what it was begun with (row 61): when the operator takes
+// access tokens of the issuer no more, one that was begun with a token is of no use.
+// One that was begun with a browser rests on the sign-in, and stays.
+func TestASessionOfATokenGoesWithTheTakingOfTokens(t *testing.T) {
+	c, i := oneInstitute(t, "userinfo", ada())
+	token := c.tokenOf("op", "uhn-cli", "ada")
+	var held api.Session
+	c.eventually("a session is made", func() (string, bool) {
+		var err error
+		held, err = i.client(token).StartSession(t.Context(), api.SessionRequest{})
+		return fmt.Sprint(err), err == nil
+	})
+	b := i.browser()
+	b.visit(i.url + "/login/start?issuer=" + url.QueryEscape(c.idp.Name("op")))
+	for _, taken := range []bool{true, false} {
+		if !taken {
+			text, err := os.ReadFile(i.path("candignode.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			without := strings.Replace(string(text), "tokens: userinfo, ", "", 1)
+			if err := os.WriteFile(i.path("candignode.yaml"), []byte(without), 0o600); err != nil || without == string(text) {
+				t.Fatal(err)
+			}
+			if err := i.admin.Post(t.Context(), "/v1/reload", nil, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		who, err := i.client(held.Token).Whoami(t.Context(), nil)
+		if good := err == nil && who.Caller.Subject == "ada" && len(who.Visas) == 1; good != taken || !taken && !refusedWith(err, trust.ReasonUnsupportedToken) {
+			t.Errorf("tokens taken %t: the session of a token: %+v, %v", taken, who, err)
+		}
+		if status, body := b.ask(i.url+"/v1/whoami", i.url, "{}"); status != http.StatusOK || strings.Contains(body, rarivitis) != taken {
+			t.Errorf("tokens taken %t: the session of a browser: %d %s", taken, status, body)
+		}
+	}
+}
+
 // A token that is bound to a key by DPoP opens the door with a proof of that key and
 // with nothing else (rows 109 and 110, V098).
 func TestABoundTokenNeedsItsProof(t *testing.T) {
