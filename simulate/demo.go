@@ -72,7 +72,7 @@ func Start(ctx context.Context, dir string, sites []Site, log *slog.Logger) (_ *
 			}
 		}
 	}()
-	f.Plan = Plan{Dir: dir, IssuerURL: "https://" + listener.Addr().String(), IssuerPoll: 5 * time.Second}
+	f.Plan = Plan{Dir: dir, IssuerURL: "https://" + listener.Addr().String(), IssuerPoll: 5 * time.Second, SignIn: true}
 	for _, s := range sites {
 		var r reserved
 		if r.peers, err = lc.ListenPacket(ctx, "udp", "127.0.0.1:0"); err != nil {

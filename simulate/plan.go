@@ -62,6 +62,7 @@ type Plan struct {
 	IssuerURL  string // base address of the pretend issuers
 	IssuerPoll time.Duration
 	TLS        bool // researchers are served over HTTPS, with a certificate of the pretend CA
+	SignIn     bool // people sign in with the pretend broker; its server must be that of Write
 	Sites      []Site
 }
 
@@ -105,6 +106,11 @@ func (p Plan) Write(ctx context.Context) (*idp.Server, error) {
 			return nil, err
 		}
 	}
+	if p.SignIn {
+		if err := p.letPeopleIn(issuers, ids); err != nil {
+			return nil, err
+		}
+	}
 	for _, s := range p.Sites {
 		if err := p.writeConfig(s, ids, issuers.CAPEM()); err != nil {
 			return nil, fmt.Errorf("site %s: %w", s.Name, err)
@@ -142,6 +148,11 @@ issuers:
     k: {{len .Witnesses}}
 {{- end}}
     client_ids: [{{.Site.ClientID}}]
+{{- if .SignIn}}
+    tokens: exchange
+    sign_in: true
+    client: {id: {{.Site.ClientID}}, key: client.key, command_line_id: {{.Site.CommandLineID}}}
+{{- end}}
     ca_file: issuers-ca.pem
     allow_private_addresses: true
   - issuer: {{.DAC}}
@@ -173,10 +184,10 @@ func (p Plan) writeConfig(s Site, ids map[trust.SiteName]trust.NodeID, ca []byte
 		Broker, DAC, Source, Mode string
 		Dataset, Value            string
 		Poll                      time.Duration
-		TLS                       bool
+		TLS, SignIn               bool
 	}{
 		Site: s, Broker: p.IssuerName(Broker), DAC: p.IssuerName(DAC), Source: DACSource, Mode: "direct",
-		Dataset: Dataset, Value: s.Grant().Value, Poll: p.IssuerPoll, TLS: p.TLS,
+		Dataset: Dataset, Value: s.Grant().Value, Poll: p.IssuerPoll, TLS: p.TLS, SignIn: p.SignIn,
 	}
 	for _, other := range p.Sites {
 		if other.Name != s.Name {

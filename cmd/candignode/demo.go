@@ -14,7 +14,6 @@ import (
 
 	"github.com/candignode/candignode/api"
 	"github.com/candignode/candignode/simulate"
-	"github.com/candignode/candignode/simulate/idp"
 )
 
 // The demo asks at the first site and stops the last one.
@@ -89,10 +88,8 @@ func (d demo) run(ctx context.Context, dir string, log *slog.Logger) (err error)
 	if err != nil {
 		return err
 	}
-	rosalind := idp.Researcher{Subject: "rosalind", Audience: []string{federation.Site(demoAsks).ClientID()}}
-	for _, s := range sites {
-		rosalind.Visas = append(rosalind.Visas, s.Grant())
-	}
+	rosalind := federation.Plan.Researcher()
+	rosalind.Audience = []string{federation.Site(demoAsks).ClientID()}
 	passport, err := federation.Issuers.Passport(rosalind, time.Now())
 	if err != nil {
 		return err
@@ -136,6 +133,22 @@ func (d demo) say(format string, args ...any) {
 	}
 }
 
+// howToSignIn prints what a person does who has no passport in a file. The pretend
+// provider asks for no password.
+func (d demo) howToSignIn(f *simulate.Federation, q api.Question) {
+	url, ca := f.Site(demoAsks).URL, f.Plan.CAFile(demoAsks)
+	fmt.Fprintf(d.notes, `
+Or sign in, as %s, and ask without a passport:
+  candignode login --node %s --ca %s
+  curl -s --cacert %s 'ADDRESS'          # the address that login prints after "or open"; a browser does it, too
+  candignode whoami --node %s
+  candignode query g_variants --node %s --assembly %s --chrom %s --start %d --ref %s --alt %s
+  candignode logout --node %s
+
+In a browser that trusts %s:  %s/login
+`, f.Plan.Researcher().Subject, url, ca, ca, url, url, q.Assembly, q.Chrom, q.Start, q.Ref, q.Alt, url, ca, url)
+}
+
 // stay prints what a visitor needs to go on asking, and waits for Ctrl-C.
 func (d demo) stay(ctx context.Context, f *simulate.Federation, q api.Question, dir string) error {
 	file := filepath.Join(dir, "passport.jwt")
@@ -163,6 +176,7 @@ Ask:
   curl -s %s/beacon/info
   candignode audit list --config %s
 `, file, q.Passports[0], url, q.Assembly, q.Chrom, q.Start, q.Ref, q.Alt, file, url, file, url, f.Plan.ConfigPath(demoAsks))
+	d.howToSignIn(f, q)
 	<-ctx.Done()
 	return nil
 }
