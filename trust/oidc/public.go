@@ -108,7 +108,11 @@ func readMetadata(body []byte, issuer string) (trust.Endpoints, string) {
 		if one.from == "" {
 			continue
 		}
-		if wrong := checkAddress(one.from, loopback); wrong != "" {
+		wrong := checkAddress(one.from, loopback)
+		if wrong == "" && !printable(one.from) { // a person reads it on a terminal
+			wrong = "its address has characters that no address has"
+		}
+		if wrong != "" {
 			return trust.Endpoints{}, fmt.Sprintf("its %s: %s", one.name, wrong)
 		}
 		*one.to = one.from

@@ -293,6 +293,8 @@ func TestPublicDiscovery(t *testing.T) {
 		"http":              {"https://a.example", strings.Replace(good, "https://a.example/token", "http://a.example/token", 1), false},
 		"to this machine":   {"https://a.example", strings.Replace(good, "https://a.example/token", "http://127.0.0.1/token", 1), false},
 		"from this machine": {"http://127.0.0.1:8", strings.Replace(local, "http://127.0.0.1:8/device", "http://a.example/device", 1), false},
+		"escape sequence":   {"https://a.example", strings.Replace(good, "/authorize", "/\\u009b2Jauthorize", 1), false},
+		"letters that hide": {"https://a.example", strings.Replace(good, "/authorize", "/\\u202eauthorize", 1), false},
 		"no token endpoint": {"https://a.example", strings.Replace(good, "token_endpoint", "x", 1), false},
 		"iss is text":       {"https://a.example", strings.Replace(good, "{", `{"authorization_response_iss_parameter_supported":"true",`, 1), false},
 		"twice":             {"https://a.example", strings.Replace(good, "{", `{"issuer":"x",`, 1), false},
