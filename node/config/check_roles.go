@@ -177,7 +177,12 @@ func (c *Config) checkRoles(n *notes) {
 			n.problem("broker.enabled", address, "passports name this site")
 		}
 		within(n, "broker.passport_ttl", c.Broker.PassportTTL, minTTL, maxTTL)
-		c.Broker.key = c.signingKey(n, used, "broker.key", c.Broker.Key)
+		if key, err := LoadPassportKey(c.Broker.Key); err != nil {
+			n.problem("broker.key", "make one with 'candignode keys create FILE'", "%v", err)
+		} else {
+			c.oneUse(n, used, "broker.key", key.Public(), "broker.key")
+			c.Broker.key = key
+		}
 		c.Broker.linkKey = c.signingKey(n, used, "broker.link_key", c.Broker.LinkKey)
 		c.checkBrokerClients(n)
 	}
@@ -243,6 +248,9 @@ func (c *Config) checkBrokerClients(n *notes) {
 			n.problem(at+".jwks_file", hint, "holds no usable public key")
 		}
 		one.keys = keys
+		if len(one.RedirectURIs) > 0 && !slices.ContainsFunc(c.Issuers, func(i Issuer) bool { return i.SignIn }) {
+			n.warn(at+".redirect_uris", "set sign_in for one of issuers", "nobody can sign in here, so nobody can for this client")
+		}
 		for j, u := range one.RedirectURIs {
 			httpsURL(n, item(at+".redirect_uris", j), "write the exact address", u, "#")
 		}

@@ -4,6 +4,12 @@ import "time"
 
 // Bounds on what a configuration may hold, each with its reason.
 const (
+	// minRSABits and maxRSABits bound a passport key (GA4GH AAI 1.2, "Signing
+	// Algorithms"; RFC 7518, section 3.3): a longer one is slow to sign with, and its
+	// signatures fit into fewer headers.
+	minRSABits = 2048
+	maxRSABits = 4096
+
 	// maxFile: the largest plausible file, 500 peers and 100 issuers with every
 	// key written out, is below 200 kB.
 	maxFile = 1 << 20

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"time"
 
@@ -70,17 +71,18 @@ func (d DAC) SigningKey() *ecdsa.PrivateKey { return d.key }
 // Broker makes this site an issuer of passports for the people who sign in here.
 type Broker struct {
 	Enabled     bool           `yaml:"enabled"`
-	Key         string         `yaml:"key"`      // file; signs passports and nothing else
+	Key         string         `yaml:"key"`      // file; signs passports and ID Tokens, and nothing else; P-256 or RSA
 	LinkKey     string         `yaml:"link_key"` // file; signs the links between the broker's names and people's own
 	PassportTTL time.Duration  `yaml:"passport_ttl"`
 	ArrayClaims bool           `yaml:"array_claims"` // UserInfo merges several sources under one claim name
 	Clients     []BrokerClient `yaml:"clients"`
 
-	key, linkKey *ecdsa.PrivateKey
+	key     crypto.Signer
+	linkKey *ecdsa.PrivateKey
 }
 
 // SigningKey is the key in the file; nil without the role.
-func (b Broker) SigningKey() *ecdsa.PrivateKey { return b.key }
+func (b Broker) SigningKey() crypto.Signer { return b.key }
 
 // LinkSigningKey is the key in the file; nil without the role.
 func (b Broker) LinkSigningKey() *ecdsa.PrivateKey { return b.linkKey }

@@ -1,9 +1,11 @@
 package config
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
@@ -50,6 +52,40 @@ func CreateSigningKey(path string) (*ecdsa.PrivateKey, error) {
 // LoadSigningKey reads the key at path. It refuses a file that others than its
 // owner can read, and one that is not exactly one P-256 key.
 func LoadSigningKey(path string) (*ecdsa.PrivateKey, error) {
+	parsed, err := parsePKCS8(path)
+	if err != nil {
+		return nil, err
+	}
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("%w: %.200q holds a key of another kind than P-256", ErrSigningKey, path)
+	}
+	return key, nil
+}
+
+// LoadPassportKey is LoadSigningKey for the key that signs passports and ID Tokens. It
+// may be an RSA key of 2048 bits or more, too: RS256 is the algorithm that every client
+// of OpenID Connect knows (OpenID Connect Core 1.0, section 15.1).
+func LoadPassportKey(path string) (crypto.Signer, error) {
+	parsed, err := parsePKCS8(path)
+	if err != nil {
+		return nil, err
+	}
+	if key, ok := parsed.(*rsa.PrivateKey); ok {
+		if key.N.BitLen() < minRSABits || key.N.BitLen() > maxRSABits {
+			return nil, fmt.Errorf("%w: %.200q holds an RSA key of %d bits; use %d to %d", ErrSigningKey, path, key.N.BitLen(), minRSABits, maxRSABits)
+		}
+		return key, nil
+	}
+	key, err := LoadSigningKey(path)
+	if err != nil {
+		return nil, err // and no interface around a nil key
+	}
+	return key, nil
+}
+
+// parsePKCS8 reads the one private key in a file.
+func parsePKCS8(path string) (any, error) {
 	data, err := readSecret(path)
 	if err != nil {
 		return nil, err
@@ -62,11 +98,7 @@ func LoadSigningKey(path string) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %.200q: no PKCS#8 key in it", ErrSigningKey, path)
 	}
-	key, ok := parsed.(*ecdsa.PrivateKey)
-	if !ok || key.Curve != elliptic.P256() {
-		return nil, fmt.Errorf("%w: %.200q holds a key of another kind than P-256", ErrSigningKey, path)
-	}
-	return key, nil
+	return parsed, nil
 }
 
 // CreateSubjectsKey makes the secret that people's names are made with. It wraps ErrExists if there
