@@ -27,7 +27,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !silent(err) {
-		fmt.Fprintln(stderr, "candignode:", err)
+		fmt.Fprintln(stderr, "candignode:", lines(err.Error()))
 	}
 	return exitCode(err)
 }

@@ -44,6 +44,18 @@ func printable(s string) string {
 	}, s)
 }
 
+// lines is printable for text of several lines: errors may quote what a node, a
+// provider or a file said.
+func lines(s string) string {
+	all := strings.Split(s, "\n")
+	for i, line := range all {
+		if line != "" {
+			all[i] = printable(strings.ReplaceAll(line, "\t", " "))
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
 func yesNo(b bool) string {
 	if b {
 		return "yes"

@@ -1,14 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/candignode/candignode/api"
 	"github.com/candignode/candignode/trust"
@@ -68,5 +73,32 @@ func TestWhoamiInWords(t *testing.T) {
 	}
 	if strings.ContainsRune(out.String(), 0x1b) {
 		t.Error("a control character reached the terminal")
+	}
+}
+
+// Whatever a node says reaches the terminal as text: no escape sequence clears the
+// screen, changes the title, or writes over what was said before.
+func TestWhatANodeSaysIsPrintedAsText(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, `{"title":"t","status":403,"detail":"no\u001b[2J\u001b]0;x\u0007\u009b31m\r\u202egood","reason":"\u001b[1A"}`)
+	}))
+	defer node.Close()
+	for _, args := range [][]string{
+		{"whoami", "--url", node.URL}, {"query", "g_variants", "--url", node.URL, "--assembly", "GRCh37", "--chrom", "22", "--start", "16050074", "--ref", "A", "--alt", "G"}, {"login", "--url", node.URL},
+	} {
+		var out, notes bytes.Buffer
+		if code := run(args, &out, &notes); code == 0 {
+			t.Errorf("%v succeeded", args)
+		}
+		said := out.String() + notes.String()
+		for _, r := range said {
+			if r != '\n' && r != unicode.ReplacementChar && !unicode.IsPrint(r) {
+				t.Errorf("%v: %q is not only text", args, said)
+				break
+			}
+		}
 	}
 }
