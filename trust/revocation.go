@@ -93,6 +93,10 @@ func (r *Revocations) JTI(issuer, jti string) bool {
 // Token tells whether the token of exactly these bytes is revoked.
 func (r *Revocations) Token(d Digest) bool { return r != nil && r.tokens[d] }
 
+// AnyToken tells whether any token is revoked by its bytes: then spellings of a token
+// other than the one that was revoked matter too.
+func (r *Revocations) AnyToken() bool { return r != nil && len(r.tokens) > 0 }
+
 // Key tells whether the key with this thumbprint is revoked.
 func (r *Revocations) Key(thumbprint string) bool { return r != nil && r.keys[thumbprint] }
 

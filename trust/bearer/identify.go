@@ -31,18 +31,36 @@ func (m moment) readable(token trust.AccessToken) *failure {
 		return refuse(trust.ReasonMalformed, "the access token has characters that no access token has (RFC 6750, section 2.1)")
 	case strings.HasPrefix(text, sessionPrefix):
 		return refuse(trust.ReasonSession, "this is a session token of this node, and not an access token of an issuer")
-	case m.revoked.Token(token.Digest()):
+	case m.revoked.Token(token.Digest()), twinIn(m.revoked, text):
 		return refuse(trust.ReasonRevoked, "this site has revoked the access token: ask its operator")
 	}
 	return nil
 }
 
+// twinIn tells whether the same token is revoked under its other signature, which
+// whoever holds it can write without the key.
+func twinIn(revoked *trust.Revocations, text string) bool {
+	if !revoked.AnyToken() {
+		return false
+	}
+	twin, ok := jose.Twin(text)
+	return ok && revoked.Token(twin)
+}
+
+// bearerCharacters are those of a b64token, as a table: every token is gone through
+// each time that it is shown.
+var bearerCharacters = func() (is [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/") {
+		is[c] = true
+	}
+	return is
+}()
+
 // isBearerToken tells whether text is a b64token (RFC 6750, section 2.1).
 func isBearerToken(text string) bool {
 	bare := strings.TrimRight(text, "=")
 	for i := range len(bare) {
-		c := bare[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-._~+/", rune(c)) {
+		if !bearerCharacters[bare[i]] {
 			return false
 		}
 	}

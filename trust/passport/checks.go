@@ -138,13 +138,24 @@ type signedFor struct {
 	jti      string
 	digest   trust.Digest
 	key      string
+	token    *jose.Token // nil: there is none
+}
+
+// twinIn tells whether the same token is revoked under its other signature: a thief
+// can write it so without the key.
+func (s signedFor) twinIn(r *trust.Revocations) bool {
+	if s.token == nil || !r.AnyToken() {
+		return false
+	}
+	twin, ok := s.token.Twin()
+	return ok && r.Token(twin)
 }
 
 // takenBack tells what is revoked by this site's operator: the person, the token, its jti, the key
 // that signed it or its whole issuer (passports.md, row 62).
 func (a *attempt) takenBack(s signedFor, what string) *jose.Error {
 	r := a.revoked
-	if r.Identity(s.identity) || r.JTI(s.identity.Issuer, s.jti) || r.Token(s.digest) || r.Key(s.key) {
+	if r.Identity(s.identity) || r.JTI(s.identity.Issuer, s.jti) || r.Token(s.digest) || r.Key(s.key) || s.twinIn(r) {
 		return refuse(trust.ReasonRevoked, "the operator of this site has revoked the %s, its key, its issuer or the person that it names: ask the operator why", what)
 	}
 	return nil

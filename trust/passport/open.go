@@ -88,7 +88,7 @@ func (a *attempt) open(p trust.Passport, visasBefore int) (*passportRecord, []jo
 	if err := jose.Unmarshal(payload, &claims); err != nil {
 		return nil, nil, asRefusal(err)
 	}
-	return a.record(claims, trusted, signedFor{trust.Identity{Issuer: trusted.Policy.Issuer, Subject: claims.Subject.Value}, claims.ID.Value, p.Digest(), key.Thumbprint}, key)
+	return a.record(claims, trusted, signedFor{trust.Identity{Issuer: trusted.Policy.Issuer, Subject: claims.Subject.Value}, claims.ID.Value, p.Digest(), key.Thumbprint, token}, key)
 }
 
 // record checks the claims of a passport whose signature is good.

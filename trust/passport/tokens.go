@@ -131,7 +131,7 @@ func (a *attempt) token(req TokenRequest) (TokenClaims, *jose.Error) {
 	}
 	result := claims.result(trusted, key, req, payload)
 	result.Expires = earliest(end, key.Until.UTC())
-	return result, a.tokenHolder(claims, result, rules)
+	return result, a.tokenHolder(token, claims, result, rules)
 }
 
 // tokenKey finds the key of the token's issuer, who must be the one that was asked
@@ -191,8 +191,8 @@ func (a *attempt) tokenTimes(c *tokenClaims, rules *rulesOfToken) (end time.Time
 // holds the key that it is bound to (passports.md, rows 62 and 110). A proof that
 // comes with a token that is bound to none proves nothing about it, and whoever sent
 // it believed otherwise (RFC 9449, section 7.1).
-func (a *attempt) tokenHolder(c *tokenClaims, result TokenClaims, rules *rulesOfToken) *jose.Error {
-	if refusal := a.takenBack(signedFor{result.Identity, result.ID, result.Digest, result.Key}, rules.name); refusal != nil {
+func (a *attempt) tokenHolder(token *jose.Token, c *tokenClaims, result TokenClaims, rules *rulesOfToken) *jose.Error {
+	if refusal := a.takenBack(signedFor{result.Identity, result.ID, result.Digest, result.Key, token}, rules.name); refusal != nil {
 		return refusal
 	}
 	if refusal := c.Confirmation.binding(rules.name); refusal != nil {

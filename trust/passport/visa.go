@@ -103,7 +103,7 @@ func (a *attempt) verified(token *jose.Token, digest trust.Digest, issuer string
 	if claims.Issuer.Value != issuer {
 		return rejected(digest, refuse(trust.ReasonMalformed, "iss can be read in two ways"))
 	}
-	signed := signedFor{trust.Identity{Issuer: trusted.Policy.Issuer, Subject: claims.Subject.Value}, claims.ID.Value, digest, key.Thumbprint}
+	signed := signedFor{trust.Identity{Issuer: trusted.Policy.Issuer, Subject: claims.Subject.Value}, claims.ID.Value, digest, key.Thumbprint, token}
 	refusal, ready := a.claims(claims, token.Header(), trusted)
 	if revoked := a.takenBack(signed, "visa"); revoked != nil {
 		refusal, ready = revoked, time.Time{}
