@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/candignode/candignode/trust"
+	"github.com/candignode/candignode/trust/jose"
 	"github.com/candignode/candignode/trust/bearer"
 	"github.com/candignode/candignode/trust/passport"
 	"github.com/candignode/candignode/trust/passport/passporttest"
@@ -148,6 +149,14 @@ func TestRevoked(t *testing.T) {
 	for name, c := range map[string]func(token string, key string) (hit, miss trust.Revocation){
 		"token": func(token, _ string) (trust.Revocation, trust.Revocation) {
 			return trust.Revocation{Kind: trust.RevokeToken, Token: trust.DigestOfString(token)}, trust.Revocation{Kind: trust.RevokeToken, Token: trust.DigestOfString("other")}
+		},
+		// The token that was revoked is the same with the other signature that ES256 allows.
+		"twin": func(token, _ string) (trust.Revocation, trust.Revocation) {
+			twin, ok := jose.Twin(token)
+			if !ok {
+				t.Error("this test needs a broker that signs ES256")
+			}
+			return trust.Revocation{Kind: trust.RevokeToken, Token: twin}, trust.Revocation{Kind: trust.RevokeToken, Token: trust.DigestOfString("other")}
 		},
 		"jti": func(string, string) (trust.Revocation, trust.Revocation) {
 			return trust.Revocation{Kind: trust.RevokeJTI, JTI: "token-1"}, trust.Revocation{Kind: trust.RevokeJTI, Issuer: providerURL, JTI: "token-1"}
