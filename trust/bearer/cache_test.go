@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/candignode/candignode/trust"
-	"github.com/candignode/candignode/trust/jose"
 	"github.com/candignode/candignode/trust/bearer"
+	"github.com/candignode/candignode/trust/jose"
 	"github.com/candignode/candignode/trust/passport"
 	"github.com/candignode/candignode/trust/passport/passporttest"
 )
