@@ -34,7 +34,7 @@ func (n *Node) travel(ctx context.Context, caller trust.Caller, to federation.Pe
 	if n.broker == nil {
 		return federation.Travel{}, federation.ErrNoPassport
 	}
-	visas, err := visasOf(caller)
+	visas, err := n.visasFor(ctx, caller, transaction)
 	if err != nil {
 		return federation.Travel{}, fmt.Errorf("%w: %w", federation.ErrNoBroker, err)
 	}
