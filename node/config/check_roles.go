@@ -87,7 +87,7 @@ func (c *Config) checkLinks(n *notes, at string, i *Issuer) {
 	for j, other := range i.LinksFor {
 		key := item(at+".links_for", j)
 		if !slices.ContainsFunc(c.Issuers, func(o Issuer) bool { return o.Issuer == other }) {
-			n.warn(key, "copy the issuer exactly, slash and all", "%.80q is not one of issuers, so links to it join nobody who can show anything", other)
+			n.warn(key, "copy the issuer exactly, slash and all", "%.80q is not one of issuers: its names serve grants and revocations only, as behind a passport issuer", other)
 		}
 	}
 	links := slices.Contains(i.VisaTypes, trust.VisaLinkedIdentities)
@@ -96,6 +96,10 @@ func (c *Config) checkLinks(n *notes, at string, i *Issuer) {
 	}
 	if links && len(i.LinksFor) == 0 {
 		n.warn(at+".links_for", "list the issuers whose people it may link", "its LinkedIdentities visas join nobody beyond its own names")
+	}
+	if i.AccessTokenVisas && len(i.JKU) > 0 && !i.is(trust.KindLogin) && !i.is(trust.KindPassport) && i.Endpoints.UserInfo == "" {
+		n.problem(at+".endpoints.userinfo", "write the address at which the issuer confirms its visas",
+			"is missing: with jku listed no discovery document is read, and visas that are access tokens could never be confirmed")
 	}
 	if i.AccessTokenVisas {
 		n.warn(at+".access_token_visas", "ask the issuer for document tokens", "visas that are access tokens are deprecated; this node will poll the issuer for each, once an hour")

@@ -60,7 +60,8 @@ func TestRolesThatCannotWork(t *testing.T) {
 		"scopes without openid":          {issuer("login", "tokens: userinfo, scopes: [ga4gh_passport_v1]"), "issuers[0].scopes"},
 		"a scope with a space":           {issuer("login", "tokens: userinfo, scopes: [openid, 'a b']"), "issuers[0].scopes[1]"},
 		"an endpoint over http":          {issuer("login", "tokens: userinfo, endpoints: {userinfo: 'http://idp.example.org/u'}"), "issuers[0].endpoints.userinfo"},
-		"links without the type":         {issuer("visa", "visa_types: [ControlledAccessGrants], sources: ['https://d.example.org'], links_for: ['https://x']"), "issuers[0].links_for"}, // row 47
+		"links without the type":         {issuer("visa", "visa_types: [ControlledAccessGrants], sources: ['https://d.example.org'], links_for: ['https://x']"), "issuers[0].links_for"},                                                 // row 47
+		"visas nobody can confirm":       {issuer("visa", "visa_types: [ControlledAccessGrants], sources: ['https://d.example.org'], jku: ['https://idp.example.org/jwks'], access_token_visas: true"), "issuers[0].endpoints.userinfo"}, // row 57
 		"claims without the kind":        {issuer("login", "claims: {endpoints: ['https://d.example.org/c']}"), "issuers[0].kinds"},
 		"a claims endpoint over http":    {issuer("claims", "claims: {endpoints: ['http://d.example.org/c']}"), "issuers[0].claims.endpoints[0]"}, // row 87
 		"a committee without an address": {"signing: {subjects_key: keys/subjects.key}\ndac: {source: 'https://d.example.org', key: keys/visa.key}\n", "dac.source"},
