@@ -183,6 +183,11 @@ func logout(e *exchange) error {
 	if err != nil {
 		return err
 	}
+	if c.shown.Nobody() && e.ownPage() != nil {
+		// A browser sends no cookie with another site's form, and would still take it away
+		// at this one's word.
+		return errOtherPage
+	}
 	if !c.shown.Session.IsZero() {
 		leave, err := e.enter()
 		if err != nil {

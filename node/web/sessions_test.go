@@ -151,6 +151,13 @@ func TestSigningOut(t *testing.T) {
 		if a := out(append(headers, "Cookie", "__Host-candignode="+tokenOf("a"))...); a.Code != http.StatusForbidden || !w.sessions.has("a") {
 			t.Errorf("%s: %d", name, a.Code)
 		}
+		// The browser keeps the cookie to itself then, and must not be told to drop it.
+		if a := out(headers...); a.Code != http.StatusForbidden || a.Header().Get("Set-Cookie") != "" {
+			t.Errorf("%s, without the cookie: %d %v", name, a.Code, a.Header())
+		}
+	}
+	if a := out("Origin", ownAddress); a.Code != http.StatusSeeOther || !strings.Contains(a.Header().Get("Set-Cookie"), "Max-Age=0") {
+		t.Errorf("signed out already: %d %v", a.Code, a.Header())
 	}
 	a := out("Cookie", "__Host-candignode="+tokenOf("a"), "Origin", ownAddress)
 	if a.Code != http.StatusSeeOther || a.Header().Get("Location") != "/login" || w.sessions.has("a") || !strings.Contains(a.Header().Get("Set-Cookie"), "Max-Age=0") {
