@@ -76,6 +76,8 @@ type Whoami struct {
 	Until     *time.Time `json:"until,omitempty"`
 	Passports []Passport `json:"passports"`
 	Visas     []Visa     `json:"visas"`
+	// Notes say what else the caller could have had and has not, and why.
+	Notes []string `json:"notes,omitempty"`
 	// Session is the one that the caller came with, absent for any other way.
 	Session *Session `json:"session,omitempty"`
 }

@@ -25,7 +25,8 @@ func (n *Node) verify(ctx context.Context, shown web.Shown, callerOnly bool) (pa
 	request := passport.Request{Passports: shown.Passports, Proven: shown.Proven, Now: n.now(), CallerOnly: callerOnly}
 	token := shown.Token
 	var owner trust.Identity // of the session, if there is one
-	var until time.Time      // its end
+	var notes []string
+	var until time.Time // its end
 	if !shown.Session.IsZero() {
 		opened, err := n.openSession(ctx, shown)
 		if err != nil {
@@ -45,6 +46,9 @@ func (n *Node) verify(ctx context.Context, shown web.Shown, callerOnly bool) (pa
 			return passport.Verdict{}, err
 		}
 		request.Passports, request.Sets, request.Token = credentials.Passports, credentials.Sets, token
+		for _, a := range credentials.Absent {
+			notes = append(notes, fmt.Sprintf("%.80q, which your provider points to elsewhere, could not be had: %s", a.Name, a.Why))
+		}
 		if credentials.Identity == owner {
 			owner = trust.Identity{} // it is the owner's token, whatever name its passport has
 		}
@@ -60,6 +64,7 @@ func (n *Node) verify(ctx context.Context, shown web.Shown, callerOnly bool) (pa
 	if !until.IsZero() && (verdict.Caller.Until.IsZero() || until.Before(verdict.Caller.Until)) {
 		verdict.Caller.Until = until // nothing that is made for a session outlasts it
 	}
+	verdict.Notes = notes
 	return verdict, err
 }
 

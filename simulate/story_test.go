@@ -176,6 +176,18 @@ func TestTheSeedStory(t *testing.T) {
 		t.Errorf("after B took ada's access back: %v, %v", said, err)
 	}
 
+	// Row 84: a committee that cannot be reached is told of, and blocks nothing else.
+	if err := c.idp.Register("op", idp.Researcher{Subject: "lise", Sources: []idp.Source{{
+		Issuer: "dac", Subject: "ada", Endpoint: "https://127.0.0.1:1/claims", Token: "not-to-be-sent",
+	}}}); err != nil {
+		t.Fatal(err)
+	}
+	who, err = a.client(c.tokenOf("op", "a-cli", "lise")).Whoami(t.Context(), nil)
+	if err != nil || len(who.Visas) != 0 || len(who.Notes) != 1 || !strings.Contains(who.Notes[0], "ga4gh_passport_v1") ||
+		strings.Contains(who.Notes[0], "not-to-be-sent") {
+		t.Errorf("a source that nobody listed: %+v, %v", who, err)
+	}
+
 	// The committee takes its grant back: from then on it says nothing more about it.
 	if err := d.admin.Delete(t.Context(), "/v1/grants/"+granted.ID, nil); err != nil {
 		t.Fatal(err)

@@ -72,6 +72,9 @@ func printWhoami(w io.Writer, answer api.Whoami) error {
 		}
 		p.say("  does not count: %s (%s)\n  %s\n", printable(cmp.Or(v.Detail, "the node does not say why")), printable(v.Reason), adviceFor(v.Reason))
 	}
+	for _, note := range answer.Notes {
+		p.say("\nNote: %s.\n", printable(note))
+	}
 	return p.err
 }
 

@@ -43,7 +43,7 @@ func whoami(e *exchange) error {
 func whoamiOf(v passport.Verdict) api.Whoami {
 	who := api.Whoami{
 		Caller: api.Caller{Issuer: v.Caller.Issuer, Subject: v.Caller.Subject, Linked: []api.Identity{}},
-		Until:  timeOf(v.Until), Passports: []api.Passport{}, Visas: []api.Visa{},
+		Until:  timeOf(v.Until), Passports: []api.Passport{}, Visas: []api.Visa{}, Notes: v.Notes,
 	}
 	for _, linked := range v.Caller.Linked {
 		who.Caller.Linked = append(who.Caller.Linked, api.Identity{Issuer: linked.Issuer, Subject: linked.Subject, Until: timeOf(linked.Until)})

@@ -3,6 +3,7 @@ package bearer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"mime"
 	"strings"
 	"time"
@@ -74,6 +75,10 @@ func (d *Desk) informed(ctx context.Context, m moment, w whose, p Presented, r *
 	found, absent := d.resolver.Resolve(ctx, w.policy.Issuer, payload, m.now)
 	r.absent = absent
 	r.gather(w.policy, info.Visas.visas, found)
+	for _, a := range r.absent {
+		d.options.Log.Warn("a claim that an issuer pointed to could not be had", "issuer", w.policy.Issuer,
+			"claim", fmt.Sprintf("%.80q", a.Name), "source", a.Source, "why", a.Why)
+	}
 	return nil
 }
 

@@ -20,6 +20,9 @@ type Verdict struct {
 	Passports []PassportVerdict
 	// Visas tells about all of them, in the order shown, accepted or not.
 	Visas []VisaVerdict
+	// Notes say in plain words what else the caller could have had and has not: set by
+	// whoever got the visas, empty here.
+	Notes []string
 	// Until is the least over everything accepted: until then nothing of this
 	// verdict changes for the worse by the passing of time. Zero for a request
 	// without passports.
