@@ -10,6 +10,9 @@ const (
 	MaxURLQuery = 6 << 10
 	// maxValues of one list parameter; the only long list is that of datasets.
 	maxValues = 128
+	// maxListed is how many strings of a list of passports are read at all: far more
+	// than the verifier takes, which refuses them for their number.
+	maxListed = 100
 	// maxEcho is how much of a caller's own word an error repeats, in runes.
 	maxEcho = 40
 	// maxName is the longest parameter name that is repeated: Beacon's own end at

@@ -59,20 +59,25 @@ type held struct {
 // not the fetch, because others may wait for it.
 func (f *Fetcher) Endpoints(ctx context.Context, p trust.IssuerPolicy) (trust.Endpoints, error) {
 	var found trust.Endpoints
+	own := p.Endpoints
 	if hasDocument(p) {
 		var err error
 		if found, err = f.discovered(ctx, p); err != nil {
-			return trust.Endpoints{}, fmt.Errorf("issuer %.200q: %w", p.Issuer, err)
+			// The operator's own word holds without the document, except for sign-in: only
+			// the document tells whether responses carry iss (RFC 9207).
+			if own.Authorization = ""; own == (trust.Endpoints{}) || ctx.Err() != nil {
+				return trust.Endpoints{}, fmt.Errorf("issuer %.200q: %w", p.Issuer, err)
+			}
 		}
 	}
 	merged := trust.Endpoints{
-		Authorization:       cmp.Or(p.Endpoints.Authorization, found.Authorization),
-		Token:               cmp.Or(p.Endpoints.Token, found.Token),
-		UserInfo:            cmp.Or(p.Endpoints.UserInfo, found.UserInfo),
-		Introspection:       cmp.Or(p.Endpoints.Introspection, found.Introspection),
-		DeviceAuthorization: cmp.Or(p.Endpoints.DeviceAuthorization, found.DeviceAuthorization),
+		Authorization:       cmp.Or(own.Authorization, found.Authorization),
+		Token:               cmp.Or(own.Token, found.Token),
+		UserInfo:            cmp.Or(own.UserInfo, found.UserInfo),
+		Introspection:       cmp.Or(own.Introspection, found.Introspection),
+		DeviceAuthorization: cmp.Or(own.DeviceAuthorization, found.DeviceAuthorization),
 		// Either word makes the check of iss stricter, so neither can take it away.
-		ResponseIss: p.Endpoints.ResponseIss || found.ResponseIss,
+		ResponseIss: own.ResponseIss || found.ResponseIss,
 	}
 	if err := checkEndpoints(merged); err != nil {
 		return trust.Endpoints{}, fmt.Errorf("issuer %.200q: %w", p.Issuer, err)

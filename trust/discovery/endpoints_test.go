@@ -88,6 +88,18 @@ func TestOperatorsEndpoints(t *testing.T) {
 	if got, err := New().Endpoints(t.Context(), policy); err != nil || got.UserInfo != "https://other.example.org/me" {
 		t.Errorf("%+v, %v", got, err)
 	}
+	// The operator's own word holds without the document, but nobody is signed in: only
+	// the document tells whether responses carry iss (row 112).
+	p.on(discoveryPath, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	policy.Endpoints.Authorization = "https://other.example.org/authorize"
+	if got, err := New().Endpoints(t.Context(), policy); err != nil || got != (trust.Endpoints{UserInfo: "https://other.example.org/me"}) {
+		t.Errorf("without the document: %+v, %v", got, err)
+	}
+	alone := policy
+	alone.Endpoints.UserInfo = ""
+	if got, err := New().Endpoints(t.Context(), alone); err == nil {
+		t.Errorf("without the document or another word: %+v", got)
+	}
 	policy.Endpoints.UserInfo = "http://other.example.org/me"
 	if _, err := New().Endpoints(t.Context(), policy); err == nil || !strings.Contains(err.Error(), "userinfo_endpoint") {
 		t.Errorf("plain http was taken: %v", err)
