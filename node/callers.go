@@ -165,6 +165,12 @@ func (n *Node) onePerson(a, b trust.Identity) bool {
 	return slices.ContainsFunc(n.passport.Linked(a, n.now()), func(l trust.LinkedIdentity) bool { return l.Identity == b })
 }
 
+// shutOut tells whether the person is revoked under a name that stored links lead to.
+func (n *Node) shutOut(of trust.Identity) bool {
+	revoked := n.store.Revocations()
+	return revoked.AnyPerson() && slices.ContainsFunc(n.linkedTo(of), func(l trust.LinkedIdentity) bool { return revoked.Person(l.Identity) })
+}
+
 // sweep takes what is over out of the state file, now and then: sessions, polls and
 // links. Nothing depends on it but room.
 func (n *Node) sweep(ctx context.Context) {

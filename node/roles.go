@@ -91,7 +91,7 @@ func (n *Node) issuePassports(c *config.Config, subjects mint.Subjects) error {
 		Recorder: n.store, Now: n.now, Log: n.log.With("part", "broker"),
 	}
 	if n.sessions != nil {
-		o.Tokens = clientTokens{n.sessions}
+		o.Tokens = clientTokens{n.sessions, n.shutOut}
 	}
 	if n.dac != nil {
 		o.Published = n.dac.Keys()
@@ -210,10 +210,21 @@ func (d passportDoor) UserInfo(ctx context.Context, caller trust.Caller, shown w
 }
 
 // clientTokens makes the access tokens of the broker's clients.
-type clientTokens struct{ sessions *session.Desk }
+type clientTokens struct {
+	sessions *session.Desk
+	shutOut  func(trust.Identity) bool
+}
 
-// Give implements broker.Tokens.
+// Give implements broker.Tokens. A client is told who somebody is out of the session
+// alone, so whoever is revoked under another name is found out here.
 func (t clientTokens) Give(ctx context.Context, client string, r broker.GiveRequest) (broker.Given, error) {
+	own, err := t.sessions.Identify(ctx, r.Session, trust.Proven{})
+	if err != nil {
+		return broker.Given{}, err
+	}
+	if t.shutOut(own.Identity) {
+		return broker.Given{}, &passport.Refusal{Reason: trust.ReasonRevoked, Detail: "this site's operator has shut this person out, under another name", Index: tokenRefused}
+	}
 	token, kept, err := t.sessions.Give(ctx, r.Session, session.Grant{Client: client, Passport: r.Passport}, r.Life, r.Transaction)
 	return broker.Given{Token: token, ID: kept.ID, Until: kept.Until}, err
 }
