@@ -191,7 +191,9 @@ func (c *Config) checkRoles(n *notes) {
 		c.checkBrokerClients(n)
 	}
 	if c.DAC.Enabled() || c.Broker.Enabled {
-		if _, err := LoadSubjectsKey(c.Signing.SubjectsKey); err != nil {
+		secret, err := LoadSubjectsKey(c.Signing.SubjectsKey)
+		c.Signing.subjects = trust.DigestOfString(string(secret))
+		if err != nil {
 			n.problem("signing.subjects_key", "restore it from a backup, or make the first one with 'candignode keys create --subjects FILE'", "%v", err)
 		}
 	}

@@ -1,10 +1,14 @@
 package config
 
 import (
+	"crypto"
+	"crypto/ecdsa"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/candignode/candignode/trust"
 )
 
 // atStart are the keys, or the sections, that a running node cannot change: they
@@ -43,8 +47,8 @@ func differences(key string, a, b reflect.Value) []string {
 				keys = append(keys, differences(join(key, name), a.Field(i), b.Field(i))...)
 			}
 		}
-		if one, ok := a.Interface().(Issuer); ok && keys == nil {
-			keys = one.changedFiles(key, b.Interface().(Issuer))
+		if keys == nil {
+			keys = changedFiles(key, a.Interface(), b.Interface())
 		}
 		return keys
 	case a.Kind() == reflect.Slice && a.Type().Elem().Kind() == reflect.Struct && a.Len() == b.Len():
@@ -61,7 +65,43 @@ func differences(key string, a, b reflect.Value) []string {
 	return []string{key}
 }
 
-// changedFiles notices files that changed under an unchanged name.
+// changedFiles notices files that changed under an unchanged name. What a running
+// node signs with is of the start, and nobody should think otherwise.
+func changedFiles(key string, running, next any) []string {
+	var keys []string
+	note := func(name string, changed bool) {
+		if changed {
+			keys = append(keys, join(key, name))
+		}
+	}
+	switch one := running.(type) {
+	case Issuer:
+		return one.changedFiles(key, next.(Issuer))
+	case Signing:
+		note("subjects_key", one.subjects != next.(Signing).subjects)
+	case DAC:
+		note("key", otherKey(one.key, next.(DAC).key))
+	case Broker:
+		note("key", otherSigner(one.key, next.(Broker).key))
+		note("link_key", otherKey(one.linkKey, next.(Broker).linkKey))
+	case BrokerClient:
+		note("jwks_file", !slices.EqualFunc(one.keys, next.(BrokerClient).keys, func(a, b trust.Key) bool { return a.Thumbprint == b.Thumbprint }))
+	}
+	return keys
+}
+
+func otherKey(a, b *ecdsa.PrivateKey) bool {
+	return a != b && (a == nil || b == nil || !a.Equal(b))
+}
+
+func otherSigner(a, b crypto.Signer) bool {
+	if a == nil || b == nil {
+		return a != b
+	}
+	public, ok := a.Public().(interface{ Equal(crypto.PublicKey) bool })
+	return !ok || !public.Equal(b.Public())
+}
+
 func (i Issuer) changedFiles(key string, next Issuer) []string {
 	var keys []string
 	if !slices.Equal(i.jwks, next.jwks) {
@@ -70,7 +110,7 @@ func (i Issuer) changedFiles(key string, next Issuer) []string {
 	if !slices.Equal(i.ca, next.ca) {
 		keys = append(keys, join(key, "ca_file"))
 	}
-	if i.clientKey != next.clientKey && (i.clientKey == nil || next.clientKey == nil || !i.clientKey.Equal(next.clientKey)) {
+	if otherKey(i.clientKey, next.clientKey) {
 		keys = append(keys, join(key, "client.key"))
 	}
 	if i.secret.Digest() != next.secret.Digest() {

@@ -49,6 +49,8 @@ type Signing struct {
 	// SubjectsKey is the file with the secret that people's names in it are made
 	// with, so that nobody learns their names elsewhere from it.
 	SubjectsKey string `yaml:"subjects_key"`
+
+	subjects trust.Digest // of the secret; zero where no role needs it
 }
 
 // DAC makes this site the voice of a data access committee: its grants leave as
