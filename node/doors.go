@@ -28,7 +28,7 @@ func (n *Node) doors(c *config.Config) error {
 		Ready:          n.Ready,
 		RequestTimeout: c.Limits.QueryTimeout, MaxConcurrent: c.Limits.ConcurrentQuestions,
 		ExternalURL: c.API.ExternalURL, Issuers: func() []trust.IssuerPolicy { return n.current().config.IssuerPolicies() },
-		Proofs: n.proofs, KeySet: n.published(),
+		Proofs: n.proofs, Certificates: clientAuth(c) != tls.NoClientCert, KeySet: n.published(),
 		Log: n.log.With("part", "web"), Now: n.now,
 	}
 	if n.sessions != nil {
@@ -74,7 +74,7 @@ func (n *Node) doors(c *config.Config) error {
 // clientAuth asks for a client's certificate where tokens may be bound to one. Any
 // will do: it proves the possession of its key and no name (RFC 8705, section 3).
 func clientAuth(c *config.Config) tls.ClientAuthType {
-	if c.API.TLS.ClientCertificates {
+	if c.API.TLS.Enabled() && c.API.TLS.ClientCertificates {
 		return tls.RequestClientCert
 	}
 	return tls.NoClientCert

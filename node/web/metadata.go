@@ -40,7 +40,7 @@ func resourceMetadata(e *exchange) error {
 	m := api.ProtectedResource{
 		Resource: e.o.ExternalURL, AuthorizationServers: e.issuers(givesTokens),
 		ScopesSupported: []string{"openid", "ga4gh_passport_v1"}, BearerMethodsSupported: []string{"header"},
-		CertificateBound: true, SignIn: []api.SignIn{},
+		CertificateBound: e.o.Certificates, SignIn: []api.SignIn{},
 	}
 	if e.o.KeySet != nil {
 		m.JWKSURI = e.o.ExternalURL + "/jwks"

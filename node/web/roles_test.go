@@ -29,9 +29,15 @@ func TestProtectedResourceMetadata(t *testing.T) {
 	a := w.send(http.MethodGet, "/.well-known/oauth-protected-resource", "")
 	want := `{"resource":"https://node.uhn.example.org","authorization_servers":["https://idp.uhn.example.org/"],"scopes_supported":["openid","ga4gh_passport_v1"],` +
 		`"jwks_uri":"https://node.uhn.example.org/jwks","bearer_methods_supported":["header"],"dpop_signing_alg_values_supported":["ES256","RS256"],` +
-		`"tls_client_certificate_bound_access_tokens":true,"candignode_sign_in":[{"issuer":"https://idp.uhn.example.org/","client_id":"uhn-cli"}]}` + "\n"
+		`"candignode_sign_in":[{"issuer":"https://idp.uhn.example.org/","client_id":"uhn-cli"}]}` + "\n"
 	if a.Code != http.StatusOK || a.Body.String() != want {
 		t.Errorf("%d %s", a.Code, a.Body)
+	}
+	// Tokens that are bound to a certificate are announced where certificates are asked for
+	// (row 110): elsewhere every one of them is refused.
+	certified, _, _ := withDoors(t, func(o *web.Options) { o.Certificates = true })
+	if a := certified.send(http.MethodGet, "/.well-known/oauth-protected-resource", ""); !strings.Contains(a.Body.String(), `"tls_client_certificate_bound_access_tokens":true`) {
+		t.Errorf("with certificates: %s", a.Body)
 	}
 	if a := w.send(http.MethodGet, "/.well-known/oauth-protected-resource/x", ""); a.Code != http.StatusNotFound {
 		t.Errorf("another resource's: %d", a.Code)

@@ -53,6 +53,9 @@ type Options struct {
 	ExternalURL string
 	Issuers     func() []trust.IssuerPolicy // those that are configured now; nil: none
 	Proofs      Proofs                      // nil: no DPoP proof is taken
+	// Certificates tells clients that they are asked for a certificate, so that tokens
+	// which are bound to one can be used here (RFC 8705, section 3).
+	Certificates bool
 
 	// What a node need not be: without one, its paths are not there.
 	Sessions Sessions
