@@ -28,8 +28,13 @@ func resourceOf(id trust.NodeID) string { return "urn:candignode:node:" + string
 // the peer can use them nowhere else.
 func (n *Node) travel(ctx context.Context, caller trust.Caller, to federation.Peer, transaction string) (federation.Travel, error) {
 	resource := resourceOf(to.Node)
-	if !caller.Token.IsZero() && n.exchanges(caller) {
-		return n.exchanged(ctx, caller.Token, resource)
+	if !caller.Token.IsZero() {
+		// Whether it can be exchanged is for its own issuer to say, who need not be the one
+		// that the caller is known by.
+		travel, err := n.exchanged(ctx, caller.Token, resource)
+		if n.broker == nil || !errors.Is(err, federation.ErrNoPassport) {
+			return travel, err
+		}
 	}
 	if n.broker == nil {
 		return federation.Travel{}, federation.ErrNoPassport
@@ -43,12 +48,6 @@ func (n *Node) travel(ctx context.Context, caller trust.Caller, to federation.Pe
 		return federation.Travel{}, fmt.Errorf("%w: %w", federation.ErrNoBroker, err)
 	}
 	return federation.Travel{Identity: identity, Passports: []trust.Passport{made}}, nil
-}
-
-// exchanges tells whether the issuer of the caller's token exchanges tokens.
-func (n *Node) exchanges(caller trust.Caller) bool {
-	issuer, ok := n.issuers.View().Lookup(caller.Issuer)
-	return ok && issuer.Policy.Tokens == trust.WayExchange
 }
 
 // exchanged gets a passport by token exchange. It is the peer who verifies it; what

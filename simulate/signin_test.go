@@ -186,10 +186,14 @@ func TestEachWayFromATokenToVisas(t *testing.T) {
 func TestAnOutageOfTheProvider(t *testing.T) {
 	c, i := oneInstitute(t, "userinfo", ada(), idp.Researcher{Subject: "grace"})
 	token, other := c.tokenOf("op", "uhn-cli", "ada"), c.tokenOf("op", "uhn-cli", "grace")
-	c.eventually("ada is known", func() (string, bool) {
-		_, err := i.client(token).Whoami(t.Context(), nil)
-		return fmt.Sprint(err), err == nil
+	c.eventually("ada is known with her visa", func() (string, bool) {
+		who, err := i.client(token).Whoami(t.Context(), nil)
+		return fmt.Sprint(err), err == nil && len(who.Visas) == 1 && who.Visas[0].Accepted
 	})
+	// Once more, under what is believed by now.
+	if _, err := i.client(token).Whoami(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
 	if err := c.idp.Behave("op", func(b *idp.Behaviour) { b.Outage = true }); err != nil {
 		t.Fatal(err)
 	}

@@ -37,9 +37,10 @@ const (
 
 	// maxRemembered bounds the proofs of one key: eleven a second, for as long as
 	// they are remembered. maxEntries bounds those of all keys together (about 100
-	// bytes each, and 700 for a key).
+	// bytes each, and 700 for a key): it takes 64 keys that all ask as fast as they may
+	// to shut others out.
 	maxRemembered = 4 << 10
-	maxEntries    = 64 << 10
+	maxEntries    = 256 << 10
 )
 
 // proofType is the media type of proofs (RFC 9449, section 4.2).
