@@ -160,9 +160,14 @@ func (n *Node) clearinghouse(c *config.Config) (err error) {
 	return n.roles(c)
 }
 
-// onePerson tells whether stored links join two identities.
-func (n *Node) onePerson(a, b trust.Identity) bool {
-	return slices.ContainsFunc(n.passport.Linked(a, n.now()), func(l trust.LinkedIdentity) bool { return l.Identity == b })
+// onePerson tells whether stored links join two identities, and until when.
+func (n *Node) onePerson(a, b trust.Identity) (until time.Time, linked bool) {
+	for _, l := range n.passport.Linked(a, n.now()) {
+		if l.Identity == b {
+			return l.Until, true
+		}
+	}
+	return time.Time{}, false
 }
 
 // shutOut tells whether the person is revoked under a name that stored links lead to.

@@ -27,9 +27,9 @@ type Options struct {
 	// Names are this node's own, as the aud of a token may give them. The client ids of
 	// an issuer's policy count too, for its own tokens.
 	Names []string
-	// Linked tells whether two identities are one person's, for claims whose source
-	// names its own subject. nil: no two are.
-	Linked func(a, b trust.Identity) bool
+	// Linked tells whether two identities are one person's, and until when, for claims
+	// whose source names its own subject. nil: no two are.
+	Linked func(a, b trust.Identity) (until time.Time, linked bool)
 	// Arrays takes several sources for one claim name (passports.md, row 89).
 	Arrays bool
 

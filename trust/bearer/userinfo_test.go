@@ -243,15 +243,26 @@ func TestClaimsAboutAnotherUser(t *testing.T) {
 	says := func(w *world, sub string) {
 		w.says(object{"sub": "researcher", "_claim_names": object{"grants": "s"}, "_claim_sources": object{"s": object{"JWT": w.grants(passporttest.Claims{"sub": sub, "grants": []string{"g1"}})}}})
 	}
+	linked := true
 	w := newWorld(t, func(o *bearer.Options) {
-		o.Linked = func(a, b trust.Identity) bool {
-			return a == trust.Identity{Issuer: providerURL, Subject: "researcher"} && b == trust.Identity{Issuer: dacURL, Subject: "linked"}
+		o.Linked = func(a, b trust.Identity) (time.Time, bool) {
+			return now.Add(2 * time.Minute), linked && a == trust.Identity{Issuer: providerURL, Subject: "researcher"} && b == trust.Identity{Issuer: dacURL, Subject: "linked"}
 		}
 	})
 	says(w, "linked")
-	if c := w.want(w.token(providerURL)); len(visasOf(c, trust.KindClaims)) != 1 {
-		t.Errorf("%+v", c)
+	shown := bearer.Presented{Token: trust.NewAccessToken(w.token(providerURL))}
+	if c, err := w.at(now, shown); err != nil || len(visasOf(c, trust.KindClaims)) != 1 || !c.Until.Equal(now.Add(2*time.Minute)) {
+		t.Errorf("%+v, %v", c, err)
 	}
+	// What is remembered of it ends with the link (rows 55 and 61).
+	linked = false
+	if c, err := w.at(now.Add(2*time.Minute-time.Second), shown); err != nil || len(visasOf(c, trust.KindClaims)) != 1 {
+		t.Errorf("while the link holds: %+v, %v", c, err)
+	}
+	if c, err := w.at(now.Add(2*time.Minute), shown); err != nil || !onlyLogin(c) || len(c.Absent) != 1 {
+		t.Errorf("after the link: %+v, %v", c, err)
+	}
+	linked = true
 	says(w, "researcher")
 	if c := w.want(w.token(providerURL)); !onlyLogin(c) || len(c.Absent) != 1 {
 		t.Errorf("%+v", c)

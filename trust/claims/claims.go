@@ -38,8 +38,9 @@ type Options struct {
 	// only, follows no redirect, and bounds time and size (passports.md, rows 82, 83 and
 	// 87). nil: distributed claims are absent.
 	Fetch func(ctx context.Context, source trust.IssuerPolicy, endpoint string, token trust.AccessToken) ([]byte, error)
-	// Linked tells whether two identities are one person's. nil: no two are.
-	Linked func(a, b trust.Identity) bool
+	// Linked tells whether two identities are one person's, and until when. nil: no two
+	// are.
+	Linked func(a, b trust.Identity) (until time.Time, linked bool)
 	// Arrays takes several sources for one name, which the standard does not know
 	// (passports.md, row 89).
 	Arrays bool
@@ -49,8 +50,10 @@ type Options struct {
 type Found struct {
 	Source string // the configured issuer of kind claims
 	Name   string
-	Value  []byte    // raw JSON out of verified bytes; the receiver's own copy
-	Until  time.Time // the end of what the source signed; zero if it does not say
+	Value  []byte // raw JSON out of verified bytes; the receiver's own copy
+	// Until is the end of what the source signed, and of the link by which it is about
+	// the caller; zero if neither says.
+	Until time.Time
 }
 
 // Absent is a claim that was pointed to and is treated as not held (passports.md,
@@ -87,7 +90,7 @@ func New(o Options) *Resolver {
 		}
 	}
 	if o.Linked == nil {
-		o.Linked = func(trust.Identity, trust.Identity) bool { return false }
+		o.Linked = func(trust.Identity, trust.Identity) (time.Time, bool) { return time.Time{}, false }
 	}
 	return &Resolver{options: o, failures: failures{until: map[trust.Digest]time.Time{}}}
 }
@@ -177,9 +180,12 @@ func (q *request) open(ctx context.Context, s source, policy trust.IssuerPolicy,
 	if !until.IsZero() && !q.now.Before(until) {
 		return allAbsent(wanted, policy.Issuer, "what the source signed has expired", false)
 	}
-	claims, problem := q.attribute(payload, s, policy)
+	claims, linked, problem := q.attribute(payload, s, policy)
 	if problem != "" {
 		return allAbsent(wanted, policy.Issuer, problem, false)
+	}
+	if until.IsZero() || !linked.IsZero() && linked.Before(until) {
+		until = linked
 	}
 	var a answer
 	for _, name := range wanted {
@@ -235,29 +241,32 @@ func (q *request) find(s source) (trust.IssuerPolicy, string) {
 // (passports.md, row 85; V095): with one, the pair (iss, sub) must be the caller
 // himself or linked to him. Without one the claims are his for whose session they
 // were got; what anybody gets who asks, with this node's own token or with none, is of
-// nobody's session.
-func (q *request) attribute(payload []byte, s source, policy trust.IssuerPolicy) (map[string]json.RawMessage, string) {
-	var claims map[string]json.RawMessage
+// nobody's session. until is the end of the link; zero if none was needed.
+func (q *request) attribute(payload []byte, s source, policy trust.IssuerPolicy) (claims map[string]json.RawMessage, until time.Time, problem string) {
 	var who struct {
 		Issuer  jose.Text `json:"iss"`
 		Subject jose.Text `json:"sub"`
 	}
 	if jose.Unmarshal(payload, &claims) != nil || jose.Unmarshal(payload, &who) != nil {
-		return nil, "what the source signed cannot be read"
+		return nil, until, "what the source signed cannot be read"
 	}
 	if !who.Issuer.Present || who.Issuer.Value != policy.Issuer {
-		return nil, "what the source signed does not say that it made it (iss)"
+		return nil, until, "what the source signed does not say that it made it (iss)"
 	}
 	if !who.Subject.Present && s.compact == "" && s.token.IsZero() {
-		return nil, "what the source signed does not say whom it is about (sub), and it was not asked with a token of the caller's"
+		return nil, until, "what the source signed does not say whom it is about (sub), and it was not asked with a token of the caller's"
 	}
 	if who.Subject.Present {
 		said := trust.Identity{Issuer: policy.Issuer, Subject: who.Subject.Value}
-		if q.caller.Subject == "" || said.Subject == "" || said != q.caller && !q.r.options.Linked(q.caller, said) {
-			return nil, "what the source signed is about another identity (sub), which is not linked to the caller's"
+		linked := said == q.caller
+		if !linked && q.caller.Subject != "" && said.Subject != "" {
+			until, linked = q.r.options.Linked(q.caller, said)
+		}
+		if !linked || said.Subject == "" {
+			return nil, until, "what the source signed is about another identity (sub), which is not linked to the caller's"
 		}
 	}
-	return claims, ""
+	return claims, until, ""
 }
 
 func allAbsent(names []string, source, why string, later bool) answer {

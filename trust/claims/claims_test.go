@@ -112,8 +112,8 @@ func TestUntrustedSource(t *testing.T) {
 // with one it is attributed only to the same (iss, sub) or one that is linked to it.
 func TestSubjectOfAnotherUser(t *testing.T) {
 	linked := func(o *claims.Options) {
-		o.Linked = func(a, b trust.Identity) bool {
-			return a == trust.Identity{Issuer: op, Subject: "researcher"} && b == trust.Identity{Issuer: dacURL, Subject: "researcher@dac"}
+		o.Linked = func(a, b trust.Identity) (time.Time, bool) {
+			return now.Add(time.Minute), a == trust.Identity{Issuer: op, Subject: "researcher"} && b == trust.Identity{Issuer: dacURL, Subject: "researcher@dac"}
 		}
 	}
 	ask := func(w *world, sub any) []byte {
@@ -128,6 +128,13 @@ func TestSubjectOfAnotherUser(t *testing.T) {
 
 	w = newWorld(t, linked)
 	w.want(ask(w, "researcher@dac"), "grants")
+	// It ends with the link that makes it his (row 55); without one, with what was signed.
+	if found, _ := w.resolve(ask(w, "researcher@dac")); len(found) != 1 || !found[0].Until.Equal(now.Add(time.Minute)) {
+		t.Errorf("%+v", found)
+	}
+	if found, _ := w.resolve(ask(w, nil)); len(found) != 1 || found[0].Until.Equal(now.Add(time.Minute)) {
+		t.Errorf("%+v", found)
+	}
 	w.wantAbsent(ask(w, "somebody@dac"), "grants")
 	w.wantAbsent(ask(w, "researcher"), "grants")
 	w.want(ask(w, nil), "grants")

@@ -28,7 +28,9 @@ func distributed(at, token string) []byte {
 // token that the provider handed on, or else the one agreed before, or none.
 func TestDistributedClaim(t *testing.T) {
 	w := newWorld(t, func(o *claims.Options) {
-		o.Linked = func(a, b trust.Identity) bool { return a.Subject == "researcher" && b.Subject == "r" }
+		o.Linked = func(a, b trust.Identity) (time.Time, bool) {
+			return now.Add(time.Hour), a.Subject == "researcher" && b.Subject == "r"
+		}
 	})
 	w.reply = func(_ context.Context, a asked) ([]byte, error) {
 		answer := object{"grants": []string{"v"}}
