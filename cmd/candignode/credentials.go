@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/candignode/candignode/api"
+	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/bearer"
 	"github.com/candignode/candignode/trust/oidc"
 )
@@ -156,6 +157,8 @@ func (a asker) refused(err error) error {
 	switch {
 	case !ok || problem.Status != http.StatusUnauthorized || len(a.passports) > 0:
 		return err
+	case a.Bearer != nil && trust.Reason(problem.Reason) == trust.ReasonRevoked:
+		return coded{exitDenied, "the node does not take your sign-in: " + problem.Error()} // which says whom to ask
 	case a.Bearer != nil:
 		return signInAgain(a.BaseURL, "the node does not take your sign-in: "+problem.Error())
 	}

@@ -425,3 +425,15 @@ func TestNamesOfNodes(t *testing.T) {
 		}
 	}
 }
+
+// Signing in again mends a sign-in that has ended, and does nothing for somebody who is
+// revoked: the node says whom to ask, and nothing is added (row 62).
+func TestWhatIsSaidOfARefusedSignIn(t *testing.T) {
+	for reason, again := range map[trust.Reason]bool{trust.ReasonSession: true, trust.ReasonExpired: true, trust.ReasonRevoked: false} {
+		a := asker{Client: api.Client{BaseURL: "https://node.example.org", Bearer: func() string { return "token" }}}
+		err := a.refused(&api.Problem{Status: http.StatusUnauthorized, Detail: "ask its operator", Reason: string(reason)})
+		if code, ok := errors.AsType[coded](err); !ok || code.code != exitDenied || !strings.Contains(err.Error(), "ask its operator") || strings.Contains(err.Error(), "sign in again") != again {
+			t.Errorf("%s: %v", reason, err)
+		}
+	}
+}

@@ -157,7 +157,7 @@ func (d *Desk) find(token trust.AccessToken, proven trust.Proven) (Opened, error
 		return Opened{}, noSession()
 	}
 	if d.o.Revoked().Identity(s.Identity) || d.o.Revoked().Token(token.Digest()) {
-		return Opened{}, refuse(trust.ReasonRevoked, "this site's operator took the session back")
+		return Opened{}, refuse(trust.ReasonRevoked, "this site has revoked the session, or whom it is of: ask its operator")
 	}
 	m, err := unseal(token, s.ID, s.Sealed)
 	if err != nil || m.Identity != s.Identity {
