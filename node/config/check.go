@@ -119,6 +119,10 @@ func (c *Config) checkAPI(n *notes) {
 			n.problem("api.listen", "name api.tls.cert and api.tls.key, or listen on 127.0.0.1 behind something that ends TLS",
 				"tokens would travel unencrypted: %.80q is reachable from other machines and there is no api.tls", c.API.Listen)
 		}
+		if t.ClientCertificates {
+			n.problem("api.tls.client_certificates", "name api.tls.cert and api.tls.key, or remove it: whatever ends TLS in front does not pass certificates on",
+				"clients cannot be asked for a certificate without api.tls")
+		}
 	case t.Cert == "":
 		n.problem("api.tls.cert", "name the certificate chain's PEM file", "is missing beside api.tls.key")
 	case t.Key == "":

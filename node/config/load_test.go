@@ -59,6 +59,7 @@ var oneProblem = []struct{ name, text, key, words string }{
 	{"advertise port", start + "federation: {advertise: 'a.org:0'}", "federation.advertise", "port"},
 	{"network", start + "federation: {network: 'A B'}", "federation.network", "same at every site"},
 	// passports.md, row 71: tokens do not travel unencrypted.
+	{"certificates without tls", start + "api: {tls: {client_certificates: true}}", "api.tls.client_certificates", "cannot be asked"},
 	{"api without tls", start + "api: {listen: '0.0.0.0:8443'}", "api.listen", "unencrypted"},
 	{"api without tls on all", start + "api: {listen: ':8443'}", "api.listen", "unencrypted"},
 	{"cert alone", start + "api: {tls: {cert: tls/cert.pem}}", "api.tls.key", "missing"},
