@@ -55,10 +55,3 @@ func oauth(code, format string, args ...any) *OAuthError {
 	}
 	return &OAuthError{Code: code, Description: fmt.Sprintf(format, args...), Status: status}
 }
-
-// Headers are what every response of the token and UserInfo endpoints is sent with,
-// refusals too: what holds tokens must not be kept on the way (passports.md, row 71; RFC
-// 6749, section 5.1).
-func Headers(mediaType string) map[string]string {
-	return map[string]string{"Content-Type": mediaType, "Cache-Control": "no-store, no-cache", "Pragma": "no-cache"}
-}
