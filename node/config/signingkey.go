@@ -19,7 +19,7 @@ import (
 )
 
 // Keys that sign what leaves the site (visas, passports, client assertions) are
-// P-256 keys in files of their own, PKCS#8 in PEM, mode 0600. Each has one use, so
+// P-256 keys (RSA, too, for passports) in files of their own, PKCS#8 in PEM, mode 0600. Each has one use, so
 // that the thief of one can do one thing (passports.md, row 117).
 
 // subjectsFile, by default in data_dir, holds subjectsBytes in hexadecimal.
