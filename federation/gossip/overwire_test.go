@@ -6,6 +6,8 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"net"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 // The wire is the carrier that gossip has in mind: three nodes on loopback find
 // each other over it and hear the largest message.
 func TestGossipOverTheWire(t *testing.T) {
+	t.Cleanup(func() { probesEnd(t) })
 	names := []trust.SiteName{"uhn", "bcgsc", "chus"}
 	sockets := make([]net.PacketConn, len(names))
 	pins := make([]wire.Peer, len(names))
@@ -104,4 +107,27 @@ func TestGossipOverTheWire(t *testing.T) {
 			t.Fatalf("%s hears nothing", names[i])
 		}
 	}
+}
+
+// probesEnd waits for the probe that memberlist had under way when it was shut down:
+// its goroutine ends with the probe's own time, which on a busy machine is longer than
+// goleak waits by itself.
+func probesEnd(t *testing.T) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for strings.Contains(allStacks(), "(*Memberlist).probeNode") {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Error("a probe goes on long after the end")
+			return
+		}
+	}
+}
+
+func allStacks() string {
+	stacks := make([]byte, 1<<20)
+	return string(stacks[:runtime.Stack(stacks, true)])
 }
