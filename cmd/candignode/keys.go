@@ -47,7 +47,7 @@ func keysShowCommand() *cobra.Command {
 		Use: "show FILE", Args: oneArg("the key's file"),
 		Short: "Print the public half of a signing key as a JSON Web Key Set, for an issuer or a peer",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			key, err := config.LoadSigningKey(args[0])
+			key, err := config.LoadPassportKey(args[0]) // which takes every kind of key that has a use
 			if err != nil {
 				return err
 			}
@@ -55,7 +55,7 @@ func keysShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			set, err := jose.MarshalKeySet([]trust.Key{{KeyID: thumbprint, Algorithm: jose.ES256, Public: key.Public()}})
+			set, err := jose.MarshalKeySet([]trust.Key{{KeyID: thumbprint, Public: key.Public()}})
 			if err != nil {
 				return err
 			}
