@@ -59,7 +59,7 @@ func printWhoami(w io.Writer, answer api.Whoami) error {
 	p.say("%d of %d visas count here.\n", used, len(answer.Visas))
 	for _, v := range answer.Visas {
 		p.say("\n%s  %s\n  said by %s, signed by %s\n", printable(v.Type), printable(v.Value), printable(cmp.Or(v.By, v.Source)), printable(v.Issuer))
-		if v.Subject != answer.Caller.Subject || v.Issuer != answer.Caller.Issuer {
+		if v.Subject != answer.Caller.Subject {
 			p.say("  about %s there\n", printable(v.Subject))
 		}
 		if v.Accepted {

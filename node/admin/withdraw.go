@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -87,7 +88,34 @@ func (d door) addRevocation(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := d.signOut(r.Context(), in); err != nil {
+		return err
+	}
 	return encode(w, in)
+}
+
+// signOut ends the sessions of whoever was revoked. They open nothing any more as it
+// is; but a revocation that is taken back later gives nobody back a session that was
+// open at the time.
+func (d door) signOut(ctx context.Context, r trust.Revocation) error {
+	for _, v := range d.Store.AllSessions() {
+		gone := r.Kind == trust.RevokeIssuer && v.Issuer == r.Issuer ||
+			r.Kind == trust.RevokeIdentity && v.Identity == trust.Identity{Issuer: r.Issuer, Subject: r.Subject}
+		if !gone {
+			continue
+		}
+		if err := d.Store.EndSession(ctx, v.ID, d.sessionRecord(v)); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d door) sessionRecord(v access.Session) audit.Record {
+	return audit.Record{
+		Time: d.Now(), Event: audit.EventSession, Caller: v.Identity, Outcome: "ended",
+		Detail: fmt.Sprintf("session %.80s: by the operator", v.ID),
+	}
 }
 
 func (d door) removeRevocation(w http.ResponseWriter, r *http.Request) error {
@@ -192,11 +220,7 @@ func (d door) endSession(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
 	for _, v := range d.Store.AllSessions() {
 		if v.ID == id {
-			record := audit.Record{
-				Time: d.Now(), Event: audit.EventSession, Caller: v.Identity, Outcome: "ended",
-				Detail: fmt.Sprintf("session %.80s: by the operator", v.ID),
-			}
-			if err := d.Store.EndSession(r.Context(), id, record); err != nil {
+			if err := d.Store.EndSession(r.Context(), id, d.sessionRecord(v)); err != nil {
 				return err
 			}
 			return encode(w, v)

@@ -223,3 +223,34 @@ func TestTheOperatorEndsASession(t *testing.T) {
 		t.Errorf("records %q", said)
 	}
 }
+
+// Row 62: whoever is revoked is signed out, so that a revocation that is taken back
+// opens no old session; others stay signed in, and a revoked token signs nobody out.
+func TestARevokedPersonIsSignedOut(t *testing.T) {
+	d := newDoor(t, nil)
+	later := time.Now().Add(time.Hour)
+	gone, other := signedIn(t, d, "aa01", "mallory", later), signedIn(t, d, "aa02", "alice", later)
+	revoke := func(body string) {
+		if status, said := d.call("POST", "/v1/revocations", body); status != 200 {
+			t.Fatalf("%d %s", status, said)
+		}
+	}
+	revoke(`{"kind":"jti","jti":"x"}`)
+	if _, ok := d.store.SessionByToken(gone.TokenDigest); !ok {
+		t.Error("a revoked jti signed somebody out")
+	}
+	revoke(`{"kind":"identity","iss":"` + idp + `","sub":"mallory"}`)
+	if _, ok := d.store.SessionByToken(gone.TokenDigest); ok {
+		t.Error("the revoked person is still signed in")
+	}
+	if _, ok := d.store.SessionByToken(other.TokenDigest); !ok {
+		t.Error("somebody else was signed out")
+	}
+	if said := d.said(); said[len(said)-1] != "session ended mallory session aa01: by the operator" {
+		t.Errorf("records %q", said)
+	}
+	revoke(`{"kind":"issuer","iss":"` + idp + `"}`)
+	if _, ok := d.store.SessionByToken(other.TokenDigest); ok {
+		t.Error("people of a revoked issuer are still signed in")
+	}
+}

@@ -34,7 +34,7 @@ const (
 	// visa back.
 	EventRevocation Event = "revocation"
 	EventSession    Event = "session" // somebody signed in or out, or was signed out
-	EventVisa       Event = "visa"    // this node signed a visa or a passport
+	EventVisa       Event = "visa"    // this node signed a visa or a passport, or a visa newly linked two identities (outcome linked)
 )
 
 // Record is one entry's content. It never holds a token: digests only. Fields
