@@ -1,6 +1,7 @@
 # The commands that people use; .ci/run calls the same ones.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-CONCURRENT = ./federation/... ./trust/issuers ./trust/passport ./store ./query/local ./query/source/variants ./node/... ./simulate/...
+CONCURRENT = ./federation/... ./trust/issuers ./trust/passport ./trust/bearer ./trust/broker ./trust/claims ./trust/dac ./trust/discovery ./trust/oidc \
+	./trust/polling ./trust/proof ./trust/policy ./store ./query/local ./query/source/variants ./node/... ./simulate/...
 FUZZTIME ?= 10s
 
 .PHONY: build test race vet lint fuzz bench compose ci clean
