@@ -22,28 +22,7 @@ func TestSigningInAtTheKeptDemo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the demo as a process; left out with -short")
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "cn")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	binary := filepath.Join(dir, "candignode")
-	if err := os.Symlink(self, binary); err != nil {
-		t.Fatal(err)
-	}
-	demo := exec.Command(binary, "demo", "--keep", "--dir", filepath.Join(dir, "demo"))
-	notes, err := demo.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := demo.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { demo.Process.Kill(); demo.Wait() })
+	dir, _, notes := keptDemo(t)
 	printed := map[string][]string{} // by subcommand
 	ca := ""
 	lines := bufio.NewScanner(notes)
@@ -70,7 +49,7 @@ func TestSigningInAtTheKeptDemo(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	command := func(name string) *exec.Cmd {
-		c := exec.CommandContext(ctx, binary, printed[name]...)
+		c := exec.CommandContext(ctx, filepath.Join(dir, "candignode"), printed[name]...)
 		c.Env = append(os.Environ(), "XDG_CONFIG_HOME="+filepath.Join(dir, "home"), "CANDIGNODE_PASSPORT_FILE=", "CANDIGNODE_URL=")
 		return c
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,28 +24,7 @@ func TestKeptDemoPrintsCurlLinesThatWork(t *testing.T) {
 			t.Skipf("no %s here to run the printed lines with", tool)
 		}
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "cn")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	binary := filepath.Join(dir, "candignode")
-	if err := os.Symlink(self, binary); err != nil {
-		t.Fatal(err)
-	}
-	demo := exec.Command(binary, "demo", "--keep", "--dir", filepath.Join(dir, "demo"))
-	notes, err := demo.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := demo.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { demo.Process.Kill(); demo.Wait() })
+	dir, demo, notes := keptDemo(t)
 
 	var script strings.Builder
 	lines := bufio.NewScanner(notes)
@@ -91,4 +71,34 @@ func TestKeptDemoPrintsCurlLinesThatWork(t *testing.T) {
 	if err := demo.Wait(); errors.As(err, &exit) {
 		t.Errorf("Ctrl-C: exit %d", exit.ExitCode())
 	}
+}
+
+// keptDemo runs the demo that stays up, as a process, until the test ends. It gives the
+// directory in which the binary "candignode" is, the process, and what it prints for
+// people.
+func keptDemo(t *testing.T) (dir string, demo *exec.Cmd, notes io.Reader) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err = os.MkdirTemp("", "cn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	binary := filepath.Join(dir, "candignode")
+	if err := os.Symlink(self, binary); err != nil {
+		t.Fatal(err)
+	}
+	demo = exec.Command(binary, "demo", "--keep", "--dir", filepath.Join(dir, "demo"))
+	notes, err = demo.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := demo.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { demo.Process.Kill(); demo.Wait() })
+	return dir, demo, notes
 }
