@@ -68,7 +68,7 @@ func (n *Node) exchanged(ctx context.Context, token trust.AccessToken, resource 
 	if err != nil {
 		return federation.Travel{}, fmt.Errorf("%w: the passport that it gave cannot be read: %w", federation.ErrNoBroker, err)
 	}
-	if !slices.Equal(named.Audience, audience{resource}) {
+	if !slices.Equal(named.Audience.Values, []string{resource}) {
 		return federation.Travel{}, fmt.Errorf("%w: the passport that it gave is not for that site alone", federation.ErrNoBroker)
 	}
 	return federation.Travel{
@@ -81,28 +81,8 @@ func (n *Node) exchanged(ctx context.Context, token trust.AccessToken, resource 
 type bearerClaims struct {
 	Issuer   jose.Text   `json:"iss"`
 	Subject  jose.Text   `json:"sub"`
-	Audience audience    `json:"aud"`
+	Audience jose.Texts  `json:"aud"`
 	Visas    []jose.Text `json:"ga4gh_passport_v1"`
-}
-
-// audience is aud: one string or several.
-type audience []string
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (a *audience) UnmarshalJSON(data []byte) error {
-	var one jose.Text
-	if jose.Unmarshal(data, &one) == nil {
-		*a = audience{one.Value}
-		return nil
-	}
-	var several []jose.Text
-	if err := jose.Unmarshal(data, &several); err != nil {
-		return err
-	}
-	for _, s := range several {
-		*a = append(*a, s.Value)
-	}
-	return nil
 }
 
 func bearerOf(compact string) (claims bearerClaims, err error) {

@@ -455,7 +455,7 @@ func withToken(in httpIn) bool {
 // request is worth (row 106).
 func TestVectorsAtTheDoor(t *testing.T) {
 	if testing.Short() {
-		t.Skip("a whole node, and all vectors twice")
+		t.Skip("a whole node is started, and all vectors are shown to it twice: not with -short")
 	}
 	files, configurations := corpus(t)
 	e := newEdge(t, configurations["pinned"])

@@ -18,8 +18,8 @@ type introspection struct {
 	Active       exactlyTrue      `json:"active"`
 	Issuer       jose.Text        `json:"iss"`
 	Subject      jose.Text        `json:"sub"`
-	Audience     textOrTexts      `json:"aud"`
-	Scope        textOrTexts      `json:"scope"`
+	Audience     jose.Texts       `json:"aud"`
+	Scope        jose.Texts       `json:"scope"`
 	ClientID     jose.Text        `json:"client_id"`
 	TokenType    jose.Text        `json:"token_type"`
 	ID           jose.Text        `json:"jti"`
@@ -39,31 +39,6 @@ type exactlyTrue bool
 // UnmarshalJSON implements json.Unmarshaler.
 func (t *exactlyTrue) UnmarshalJSON(data []byte) error {
 	*t = string(data) == "true"
-	return nil
-}
-
-// textOrTexts is a string or an array of strings; which of them is for whoever asks.
-type textOrTexts struct {
-	present, array bool
-	texts          []string
-}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (t *textOrTexts) UnmarshalJSON(data []byte) error {
-	t.present, t.array = true, data[0] == '['
-	if !t.array {
-		var one jose.Text
-		err := jose.Unmarshal(data, &one)
-		t.texts = []string{one.Value}
-		return err
-	}
-	var several []jose.Text
-	if err := jose.Unmarshal(data, &several); err != nil {
-		return err
-	}
-	for _, text := range several {
-		t.texts = append(t.texts, text.Value)
-	}
 	return nil
 }
 
@@ -162,7 +137,7 @@ func (d *Desk) judge(a introspection, m moment, w whose) *failure {
 		return refuse(trust.ReasonProvider, "introspection and the access token name different people (sub)")
 	case w.claims.ClientID != "" && a.ClientID.Present && a.ClientID.Value != w.claims.ClientID:
 		return refuse(trust.ReasonProvider, "introspection and the access token name different clients (client_id)")
-	case a.Audience.present && !slices.ContainsFunc(d.audience(w.policy), func(name string) bool { return slices.Contains(a.Audience.texts, name) }):
+	case a.Audience.Present && !slices.ContainsFunc(d.audience(w.policy), func(name string) bool { return slices.Contains(a.Audience.Values, name) }):
 		return refuse(trust.ReasonAudience, "the access token was made for somebody else (aud): ask for one for this site")
 	case !a.Expires.IsZero() && !m.now.Before(a.Expires.Time):
 		return refuse(trust.ReasonExpired, "the access token has expired: ask its issuer for a new one")
@@ -179,14 +154,14 @@ func (d *Desk) judge(a introspection, m moment, w whose) *failure {
 // scoped wants the scopes if the reply tells any: it need not (RFC 7662, section 2.2),
 // and then UserInfo shows what the token gives.
 func (a introspection) scoped(policy trust.IssuerPolicy) *failure {
-	if !a.Scope.present {
+	if !a.Scope.Present {
 		return nil
 	}
-	words := a.Scope.texts
-	if a.Scope.array && !policy.ScopeArray {
+	words := a.Scope.Values
+	if a.Scope.Array && !policy.ScopeArray {
 		return refuse(trust.ReasonProvider, "introspection gives scope as an array, which this site does not take of this issuer")
 	}
-	if !a.Scope.array {
+	if !a.Scope.Array {
 		words = strings.Split(words[0], " ")
 	}
 	if !slices.Contains(words, scopeOpenID) || policy.Is(trust.KindPassport) && !slices.Contains(words, scopePassport) {

@@ -20,30 +20,11 @@ const typeClientAuthentication = "client-authentication+jwt"
 type assertionClaims struct {
 	Issuer    jose.Text        `json:"iss"`
 	Subject   jose.Text        `json:"sub"`
-	Audience  audience         `json:"aud"`
+	Audience  jose.Texts       `json:"aud"`
 	Expires   jose.NumericDate `json:"exp"`
 	IssuedAt  jose.NumericDate `json:"iat"`
 	NotBefore jose.NumericDate `json:"nbf"`
 	ID        jose.Text        `json:"jti"`
-}
-
-// audience is aud: one string or an array of strings.
-type audience []string
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (a *audience) UnmarshalJSON(data []byte) error {
-	texts := make([]jose.Text, 1)
-	var into any = &texts[0]
-	if len(data) > 0 && data[0] == '[' {
-		texts, into = nil, &texts
-	}
-	if err := jose.Unmarshal(data, into); err != nil {
-		return err
-	}
-	for _, text := range texts {
-		*a = append(*a, text.Value)
-	}
-	return nil
 }
 
 // client says who asks (passports.md, row 73): by private_key_jwt or by a certificate that
@@ -151,7 +132,7 @@ func (b *Broker) judge(c assertionClaims, client Client, now time.Time) string {
 	switch {
 	case c.Issuer.Value != client.ID || c.Subject.Value != client.ID:
 		return "iss and sub must both be the client's id"
-	case len(c.Audience) != 1 || c.Audience[0] != b.o.Issuer && c.Audience[0] != b.o.Endpoints.Token:
+	case len(c.Audience.Values) != 1 || c.Audience.Values[0] != b.o.Issuer && c.Audience.Values[0] != b.o.Endpoints.Token:
 		return "aud must be this issuer, and nobody besides"
 	case c.Expires.IsZero():
 		return "exp is missing"
