@@ -16,3 +16,17 @@ func ContainerPlan(dir string, sites []Site) Plan {
 	}
 	return plan
 }
+
+// ContainerSites are the sites of simulate/compose.yaml: the three of the demo, two
+// more, and one that joins them later.
+func ContainerSites(data string) ([]Site, error) {
+	sites, err := DemoSites(data)
+	if err != nil {
+		return nil, err
+	}
+	return append(sites,
+		Site{Name: "mcgill", DisplayName: "McGill University", Seed: 4, Individuals: 400},
+		Site{Name: "sickkids", DisplayName: "The Hospital for Sick Children", Seed: 5, Individuals: 500},
+		Site{Name: "dal", DisplayName: "Dalhousie University", Seed: 6, Individuals: 300, Newcomer: true},
+	), nil
+}

@@ -44,6 +44,9 @@ type Site struct {
 	VCF         string // file to import; "": generated
 	Seed        uint64 // of the generated cohort
 	Individuals int    // of the generated cohort
+	// Newcomer is laid out as a site that is on its own: nobody knows it, and it knows
+	// nobody until it joins.
+	Newcomer bool
 }
 
 // Grant is the committee's grant for the site's dataset. Each site has its own:
@@ -145,7 +148,6 @@ issuers:
     mode: {{.Mode}}
 {{- if .Witnesses}}
     witnesses: [{{range $i, $w := .Witnesses}}{{if $i}}, {{end}}{{$w}}{{end}}]
-    k: {{len .Witnesses}}
 {{- end}}
     client_ids: [{{.Site.ClientID}}]
 {{- if .SignIn}}
@@ -190,7 +192,7 @@ func (p Plan) writeConfig(s Site, ids map[trust.SiteName]trust.NodeID, ca []byte
 		Dataset: Dataset, Value: s.Grant().Value, Poll: p.IssuerPoll, TLS: p.TLS, SignIn: p.SignIn,
 	}
 	for _, other := range p.Sites {
-		if other.Name != s.Name {
+		if other.Name != s.Name && !other.Newcomer && !s.Newcomer {
 			data.Peers = append(data.Peers, peerLine{other.Name, ids[other.Name], other.Addr})
 			data.Witnesses = append(data.Witnesses, other.Name)
 		}

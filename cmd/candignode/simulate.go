@@ -25,14 +25,14 @@ func simulateCommand() *cobra.Command {
 }
 
 func simulateWriteCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "write --dir DIR", Short: "Lay out the three sites and the issuers of simulate/compose.yaml", Args: noArgs}
+	cmd := &cobra.Command{Use: "write --dir DIR", Short: "Lay out the sites and the issuers of simulate/compose.yaml", Args: noArgs}
 	dir := cmd.Flags().String("dir", "", "an empty or new directory")
 	data := cmd.Flags().String("data", "", "directory with uhn.vcf.gz, bcgsc.vcf.gz and chus.vcf.gz (default: generated)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *dir == "" {
 			return usage("simulate write needs --dir")
 		}
-		sites, err := simulate.DemoSites(*data)
+		sites, err := simulate.ContainerSites(*data)
 		if err != nil {
 			return err
 		}
@@ -83,7 +83,7 @@ func simulateMintCommand() *cobra.Command {
 	open := issuerFlags(cmd)
 	subject := cmd.Flags().String("sub", "rosalind", "the researcher's subject")
 	site := cmd.Flags().String("for", demoAsks, "the site whose client id is the passport's aud; empty: no aud")
-	granted := cmd.Flags().StringSlice("granted", []string{"uhn", "bcgsc", "chus"}, "with the committee's grants for these sites' datasets")
+	granted := cmd.Flags().StringSlice("granted", []string{"uhn", "bcgsc", "chus", "mcgill", "sickkids", "dal"}, "with the committee's grants for these sites' datasets")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		server, err := open()
 		if err != nil {
