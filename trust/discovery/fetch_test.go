@@ -348,12 +348,9 @@ func TestSlowBody(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	start := time.Now()
+	// The body has no end: only the caller's patience ends the fetch.
 	if _, err := New().Fetch(ctx, policy, issuers.Validators{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
-	}
-	if took := time.Since(start); took > 2*time.Second {
-		t.Errorf("it took %s", took)
 	}
 }
 

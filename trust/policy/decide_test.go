@@ -406,13 +406,9 @@ missing[d.id] contains sprintf("%d", [n]) if {
 `))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	began := time.Now()
 	d, err := p.Decide(ctx, []access.Input{ask(trust.Caller{}, controlled())})
 	if !errors.Is(err, context.DeadlineExceeded) || d != nil {
 		t.Errorf("%v, %v; want the context's error", d, err)
-	}
-	if took := time.Since(began); took > policy.MaxEvaluation {
-		t.Errorf("it took %v", took)
 	}
 	// Nobody set a deadline: the policy's own bound ends it.
 	if _, err := p.Decide(context.Background(), []access.Input{ask(trust.Caller{}, controlled())}); !errors.Is(err, policy.ErrDecision) {
