@@ -89,6 +89,31 @@ func ParseNodeID(s string) (NodeID, error) {
 	return "", fmt.Errorf("%.80q: %w", s, ErrNodeID)
 }
 
+// SiteID names a site by the record that it began with: the SHA-256 of that record's
+// payload, spelled as a NodeID is (trust-protocol.md, section 2). It stays the same when
+// every key of the site is replaced.
+type SiteID string
+
+// ErrSiteID is returned for text that is not a SiteID.
+var ErrSiteID = errors.New("not a SiteID: 52 characters of a-z and 2-7, as 'candignode site show' prints it")
+
+// SiteIDOf gives the SiteID of an inception record's payload.
+func SiteIDOf(payload []byte) SiteID {
+	sum := sha256.Sum256(payload)
+	return SiteID(nodeIDEncoding.EncodeToString(sum[:]))
+}
+
+// ParseSiteID checks s; the only accepted spelling is the one SiteIDOf gives.
+func ParseSiteID(s string) (SiteID, error) {
+	if _, err := ParseNodeID(s); err != nil {
+		return "", fmt.Errorf("%.80q: %w", s, ErrSiteID)
+	}
+	return SiteID(s), nil
+}
+
+// Short gives the first characters, for people; never compare it.
+func (id SiteID) Short() string { return NodeID(id).Short() }
+
 // Short gives the first characters, for people's tables and log lines; never
 // compare it.
 func (id NodeID) Short() string {

@@ -2,8 +2,10 @@ package jose
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ed25519"
 	"encoding/base64"
+	"fmt"
 	"strconv"
 
 	"github.com/go-json-experiment/json"
@@ -26,22 +28,27 @@ var strict64 = base64.RawURLEncoding.Strict()
 // NodeID of key. The payload is encoded with the JSON v2 rules (a nil slice is
 // [], omitempty drops empty JSON values) and must be what Open accepts: an
 // object of strings, integers and the like, at most 8 deep, without crit.
-func Seal(typ string, key ed25519.PrivateKey, payload any) ([]byte, error) {
-	if len(key) != ed25519.PrivateKeySize {
-		return nil, refuse(trust.ReasonAlgorithm, "an envelope needs an Ed25519 private key")
+//
+// The key may be anywhere that signs with Ed25519: a file now, a token or a vault as
+// well. Envelopes of one payload by several signers are made with SealBytes.
+func Seal(typ string, key crypto.Signer, payload any) ([]byte, error) {
+	body, err := json.Marshal(payload)
+	if err != nil {
+		return nil, refuse(trust.ReasonMalformed, "the payload cannot be written as JSON: %v", err)
 	}
-	public, _ := key.Public().(ed25519.PublicKey)
-	signer, err := trust.NodeIDOf(public)
+	return SealBytes(typ, key, body)
+}
+
+// SealBytes is Seal for a payload that is written already, so that several signers
+// can sign the very same bytes.
+func SealBytes(typ string, key crypto.Signer, body []byte) ([]byte, error) {
+	signer, err := signerOf(key)
 	if err != nil {
 		return nil, err
 	}
 	header, err := appendEnvelopeHeader(make([]byte, 0, maxEnvelopeHeaderBytes), signer, typ)
 	if err != nil || typ == "" || len(header) > maxEnvelopeHeaderBytes {
 		return nil, refuse(trust.ReasonHeader, "%.80q cannot be an envelope's typ", typ)
-	}
-	body, err := json.Marshal(payload)
-	if err != nil {
-		return nil, refuse(trust.ReasonMalformed, "the payload cannot be written as JSON: %v", err)
 	}
 	if err := checkEnvelopeRules(body); err != nil { // the encoder writes nothing but strict JSON
 		return nil, err
@@ -50,9 +57,28 @@ func Seal(typ string, key ed25519.PrivateKey, payload any) ([]byte, error) {
 	sealed = strict64.AppendEncode(sealed, header)
 	sealed = append(sealed, '.')
 	sealed = strict64.AppendEncode(sealed, body)
-	signature := ed25519.Sign(key, sealed)
+	signature, err := key.Sign(nil, sealed, crypto.Hash(0)) // Ed25519 takes the message itself
+	if err != nil {
+		return nil, fmt.Errorf("signing an envelope: %w", err)
+	}
+	if len(signature) != ed25519.SignatureSize {
+		return nil, refuse(trust.ReasonAlgorithm, "the signer gave %d bytes, an Ed25519 signature has %d", len(signature), ed25519.SignatureSize)
+	}
 	sealed = append(sealed, '.')
 	return strict64.AppendEncode(sealed, signature), nil
+}
+
+// signerOf names the key that signs. Nothing is taken for granted: a signer that is not
+// there, or of another kind, must be an error and not a crash.
+func signerOf(key crypto.Signer) (trust.NodeID, error) {
+	if private, ok := key.(ed25519.PrivateKey); key == nil || ok && len(private) != ed25519.PrivateKeySize {
+		return "", refuse(trust.ReasonAlgorithm, "an envelope needs an Ed25519 private key")
+	}
+	public, ok := key.Public().(ed25519.PublicKey)
+	if !ok {
+		return "", refuse(trust.ReasonAlgorithm, "an envelope needs an Ed25519 private key")
+	}
+	return trust.NodeIDOf(public)
 }
 
 // Open is OpenInto for a payload of no particular form: what it gives is safe to
