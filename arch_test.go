@@ -35,8 +35,8 @@ var floors = map[string]int{
 	"trust/bearer": 5, "trust/polling": 5,
 	// What this node signs for people: mint writes tokens, the desks hold the keys.
 	"trust/mint": 4, "trust/dac": 5, "trust/broker": 5,
-	"trust/roots": 3, // who a site is: pure, given records
-	"store": 6, "federation/gossip": 6, "federation/wire": 6, "trust/discovery": 6, "trust/oidc": 6, // wires
+	"trust/roots": 3,                                                                                      // who a site is: pure, given records
+	"store":       6, "federation/gossip": 6, "federation/wire": 6, "trust/discovery": 6, "trust/oidc": 6, // wires
 	"query/source/variants": 6, "node/config": 6, "node/session": 6,
 	"node/web": 7, "node/admin": 7, // doors: decode, call one desk, encode
 	"node":            8, // the one room where everything is plugged in
