@@ -32,7 +32,7 @@ var floors = map[string]int{
 	"query/privacy": 3, "trust/policy": 3, "query/beacon": 3,
 	"trust/passport": 4, "trust/passport/passporttest": 5, "trust/claims": 4, "trust/proof": 4,
 	"trust/issuers": 5, "query/local": 5, "federation": 5, // desks
-	"trust/bearer": 5, "trust/polling": 5,
+	"trust/bearer": 5, "trust/polling": 5, "trust/members": 5,
 	// What this node signs for people: mint writes tokens, the desks hold the keys.
 	"trust/mint": 4, "trust/dac": 5, "trust/broker": 5,
 	"trust/roots": 3,                                                                                      // who a site is: pure, given records

@@ -58,6 +58,12 @@ func (g *gate) update(db *bbolt.DB, f func(*bbolt.Tx) error) error {
 // while it is held, and then lets all go.
 func waitingFor(t *testing.T, s *Store, g *gate, calls ...func() error) []error {
 	t.Helper()
+	return waitingUntil(t, s, g, func() {}, calls...)
+}
+
+// waitingUntil is waitingFor with something that happens while all wait.
+func waitingUntil(t *testing.T, s *Store, g *gate, happens func(), calls ...func() error) []error {
+	t.Helper()
 	g.shut.Store(true)
 	first := make(chan error, 1)
 	go func() { first <- s.Record(t.Context(), note("first")) }()
@@ -71,6 +77,7 @@ func waitingFor(t *testing.T, s *Store, g *gate, calls ...func() error) []error 
 			yield()
 		}
 	}
+	happens()
 	g.shut.Store(false)
 	g.release <- struct{}{}
 	wg.Wait()
@@ -175,17 +182,9 @@ func TestACallerThatGoesAwayInTheQueue(t *testing.T) {
 	s := open(t, statePath(t), Options{update: g.update})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("the client hung up")
-	errs := waitingFor(t, s, g,
+	errs := waitingUntil(t, s, g, func() { cancel(gone) },
 		func() error { return s.Record(t.Context(), note("stays")) },
-		func() error {
-			result := make(chan error)
-			go func() { result <- s.Record(ctx, note("goes")) }()
-			for len(s.ops) < 2 {
-				yield()
-			}
-			cancel(gone)
-			return <-result
-		})
+		func() error { return s.Record(ctx, note("goes")) })
 	if errs[0] != nil || !errors.Is(errs[1], gone) {
 		t.Errorf("errors %v", errs)
 	}

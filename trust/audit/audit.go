@@ -30,6 +30,7 @@ const (
 	EventDataset  Event = "dataset"  // a release was imported or removed
 	EventIssuer   Event = "issuer"   // belief in an issuer's keys changed
 	EventNode     Event = "node"     // the node started, stopped or changed its configuration
+	EventSite     Event = "site"     // a site was approved, blocked, named, or said something new about itself
 	// The operator took something back or gave it free again, or an issuer took a
 	// visa back.
 	EventRevocation Event = "revocation"

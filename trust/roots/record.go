@@ -242,7 +242,7 @@ func (r *Record) checkNodes() error {
 			return refuse("node %s has %d addresses; at most %d are taken", n.ID.Short(), len(n.Addrs), maxAddrs)
 		}
 		for _, a := range n.Addrs {
-			if !hostPort(a) {
+			if !HostPort(a) {
 				return refuse("node %s: %.80q is not host:port", n.ID.Short(), a)
 			}
 		}
@@ -268,9 +268,9 @@ func (r *Record) checkIssuers() error {
 	return nil
 }
 
-// hostPort tells whether a has the form of host:port. Whether the host is there is for
+// HostPort tells whether a has the form of host:port. Whether the host is there is for
 // whoever dials to find out.
-func hostPort(a string) bool {
+func HostPort(a string) bool {
 	i := strings.LastIndexByte(a, ':')
 	if i < 1 || len(a) > maxAddrBytes {
 		return false
