@@ -19,6 +19,8 @@ var (
 	// ErrBadVersion: the peer answers, but speaks another version of the
 	// protocol; one of the two must be upgraded.
 	ErrBadVersion = errors.New("the peer speaks another version of the protocol")
+	// ErrOtherNetwork: the peer is in another network, or in none yet.
+	ErrOtherNetwork = errors.New("the peer is in another network")
 	// ErrTooLarge: a request, response or datagram beyond limits.go.
 	ErrTooLarge = errors.New("larger than the protocol allows")
 	// ErrRefused: the peer ended the call without an answer; why stands in its
@@ -30,13 +32,14 @@ var (
 
 // Codes with which a connection ends. They are part of the protocol.
 const (
-	closeShutdown   quic.ApplicationErrorCode = 1 // the node stops; dial again
-	closeReplaced   quic.ApplicationErrorCode = 2 // a newer connection took its place
-	closeNotPinned  quic.ApplicationErrorCode = 3 // no longer among the peers
-	closeBadVersion quic.ApplicationErrorCode = 4 // hello of another version
-	closeBadHello   quic.ApplicationErrorCode = 5 // no hello, or not a hello
-	closeWrongSite  quic.ApplicationErrorCode = 6 // hello of another site than pinned
-	closeTooMany    quic.ApplicationErrorCode = 7 // too many connections without hello
+	closeShutdown     quic.ApplicationErrorCode = 1 // the node stops; dial again
+	closeReplaced     quic.ApplicationErrorCode = 2 // a newer connection took its place
+	closeNotPinned    quic.ApplicationErrorCode = 3 // no longer among the peers
+	closeBadVersion   quic.ApplicationErrorCode = 4 // hello of another version
+	closeBadHello     quic.ApplicationErrorCode = 5 // no hello, or not a hello
+	closeOtherNetwork quic.ApplicationErrorCode = 6 // hello of another network
+	closeTooMany      quic.ApplicationErrorCode = 7 // too many connections without hello
+	closeVisited      quic.ApplicationErrorCode = 8 // the one call of a stranger is over; whoever is known now dials again
 )
 
 // Codes with which a stream ends early. They are part of the protocol and say
@@ -106,8 +109,10 @@ func closed(e *quic.ApplicationError) error {
 		return fmt.Errorf("%w: %.80q", ErrBadVersion, e.ErrorMessage)
 	case closeBadHello:
 		return fmt.Errorf("%s heard no proper hello", who)
-	case closeWrongSite:
-		return fmt.Errorf("%s knows the other under another site name: compare the names in both configurations", who)
+	case closeOtherNetwork:
+		return fmt.Errorf("%w: 'candignode site show' says which at each site", ErrOtherNetwork)
+	case closeVisited:
+		return fmt.Errorf("%s does not know the other as a member yet", who)
 	case closeTooMany:
 		return fmt.Errorf("%s has too many half-open connections", who)
 	}

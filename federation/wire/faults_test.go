@@ -292,7 +292,7 @@ func TestASecondConnectionReplacesTheFirst(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := mesh.helloTo(ctx, conn, b.pin(), true); err != nil {
+			if _, err := mesh.helloTo(ctx, conn, true); err != nil {
 				t.Fatal(err)
 			}
 			return conn

@@ -84,6 +84,7 @@ func parseHead(kind Kind, b []byte) (h head, n int, err error) {
 // not "admitted" (trust-protocol.md, section 3).
 type hello struct {
 	version  uint16
+	network  string // must be this node's own
 	site     trust.SiteName
 	software string // name and version, printable ASCII; for people only
 }
@@ -93,13 +94,15 @@ type hello struct {
 //
 //	2 bytes  length of all that follows
 //	2 bytes  version
+//	1 byte   length of the network's id, and the id
 //	1 byte   length of the site's name, and the name
 //	1 byte   length of the software's name, and the name
 
 func appendHello(b []byte, h hello) []byte {
-	size := 2 + 1 + len(h.site) + 1 + len(h.software)
+	size := 2 + 1 + len(h.network) + 1 + len(h.site) + 1 + len(h.software)
 	b = binary.BigEndian.AppendUint16(b, uint16(size))
 	b = binary.BigEndian.AppendUint16(b, h.version)
+	b = append(append(b, byte(len(h.network))), h.network...)
 	b = append(append(b, byte(len(h.site))), h.site...)
 	return append(append(b, byte(len(h.software))), h.software...)
 }
@@ -124,7 +127,11 @@ func parseHello(b []byte, want uint16) (hello, error) {
 	if h.version != want {
 		return h, fmt.Errorf("%w: it speaks %d, this node %d", ErrBadVersion, h.version, want)
 	}
-	site, rest, ok := cutText(b[2:])
+	network, rest, ok := cutText(b[2:])
+	if !ok || len(network) > maxNetwork || !printable(network) {
+		return hello{}, fmt.Errorf("%w: a hello without a network", ErrMalformed)
+	}
+	site, rest, ok := cutText(rest)
 	if !ok {
 		return hello{}, fmt.Errorf("%w: a hello without a site", ErrMalformed)
 	}
@@ -136,7 +143,7 @@ func parseHello(b []byte, want uint16) (hello, error) {
 	if err != nil {
 		return hello{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	h.site, h.software = name, string(software)
+	h.network, h.site, h.software = string(network), name, string(software)
 	return h, nil
 }
 

@@ -11,7 +11,7 @@ import (
 func TestHelloThereAndBack(t *testing.T) {
 	for _, h := range []hello{
 		{version: 1, site: "uhn", software: "candignode/0.1.0"},
-		{version: 1, site: "a"},
+		{version: 1, network: strings.Repeat("n", maxNetwork), site: "a"},
 		{version: 1, site: "a123456789012345678901234567890123456789012345678901234567890xy", software: strings.Repeat("x", maxSoftware)},
 	} {
 		b := appendHello(nil, h)
@@ -38,21 +38,24 @@ func TestHelloOfAnotherVersion(t *testing.T) {
 
 func TestHelloThatIsNone(t *testing.T) {
 	for name, b := range map[string]string{
-		"empty":                   "",
-		"half a version":          "\x00",
-		"no site":                 "\x00\x01",
-		"no software":             "\x00\x01\x01a",
-		"a site of no length":     "\x00\x01\x00\x00",
-		"a site in capitals":      "\x00\x01\x03UHN\x00",
-		"a path as site":          "\x00\x01\x04../a\x00",
-		"a site beyond the end":   "\x00\x01\x09a\x00",
-		"bytes behind":            "\x00\x01\x01a\x01xy",
-		"an escape as software":   "\x00\x01\x01a\x02\x1b[",
-		"a long software":         "\x00\x01\x01a\x41" + strings.Repeat("x", 65),
-		"much too long":           "\x00\x01" + strings.Repeat("x", maxHello),
-		"not UTF-8 as software":   "\x00\x01\x01a\x01\xff",
-		"a newline as software":   "\x00\x01\x01a\x01\n",
-		"a site of 64 characters": "\x00\x01\x40" + strings.Repeat("a", 64) + "\x00",
+		"empty":                    "",
+		"half a version":           "\x00",
+		"no site":                  "\x00\x01",
+		"a network beyond the end": "\x00\x01\x09a",
+		"a network of escapes":     "\x00\x01\x01\x1b\x01a\x00",
+		"a long network":           "\x00\x01\x41" + strings.Repeat("x", 65) + "\x01a\x00",
+		"no software":              "\x00\x01\x00\x01a",
+		"a site of no length":      "\x00\x01\x00\x00\x00",
+		"a site in capitals":       "\x00\x01\x00\x03UHN\x00",
+		"a path as site":           "\x00\x01\x00\x04../a\x00",
+		"a site beyond the end":    "\x00\x01\x00\x09a\x00",
+		"bytes behind":             "\x00\x01\x00\x01a\x01xy",
+		"an escape as software":    "\x00\x01\x00\x01a\x02\x1b[",
+		"a long software":          "\x00\x01\x00\x01a\x41" + strings.Repeat("x", 65),
+		"much too long":            "\x00\x01" + strings.Repeat("x", maxHello),
+		"not UTF-8 as software":    "\x00\x01\x00\x01a\x01\xff",
+		"a newline as software":    "\x00\x01\x00\x01a\x01\n",
+		"a site of 64 characters":  "\x00\x01\x00\x40" + strings.Repeat("a", 64) + "\x00",
 	} {
 		if h, err := parseHello([]byte(b), 1); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %+v, %v", name, h, err)

@@ -20,8 +20,10 @@ const (
 
 	// maxKind is the longest name of a kind of call.
 	maxKind = 16
-	// maxHello bounds the first frame of a connection; a full one has 136 bytes.
+	// maxHello bounds the first frame of a connection; a full one has 201 bytes.
 	maxHello = 256
+	// maxNetwork is the longest id of a network; a digest has 43 characters.
+	maxNetwork = 64
 	// maxSoftware is the longest name and version a peer may give itself.
 	maxSoftware = 64
 
@@ -34,6 +36,13 @@ const (
 	// maxPending is how many connections of one peer may be between the
 	// handshake and the hello.
 	maxPending = 4
+
+	// maxLobby strangers may be in the lobby at once, each for lobbyTime and maxLobbyStreams
+	// streams, and lobbyPerSecond come in: a newcomer that finds it full tries again.
+	maxLobby        = 4
+	lobbyTime       = 10 * time.Second
+	maxLobbyStreams = 64
+	lobbyPerSecond  = 2
 
 	// requestTime is how long a peer may take to send one whole request: 1 MiB
 	// at 1 Mbit/s. Slower is a slowloris.

@@ -21,6 +21,8 @@ type Line struct {
 	exporter [32]byte
 	said     hello
 	outgoing bool // this node dialled
+	visiting bool // a stranger in the lobby
+	handlers map[Kind]Handler
 	since    time.Time
 }
 
@@ -34,12 +36,12 @@ func (l *Line) Exporter() [32]byte { return l.exporter }
 
 // helloTo says who this node is and hears who the peer is. If what it hears is
 // wrong, the connection is closed with a code that tells the peer why.
-func (m *Mesh) helloTo(ctx context.Context, conn *quic.Conn, pin Peer, first bool) (hello, error) {
+func (m *Mesh) helloTo(ctx context.Context, conn *quic.Conn, first bool) (hello, error) {
 	ctx, cancel := context.WithTimeout(ctx, helloTime)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { m.closeConn(conn, closeBadHello, "no hello in time") })
 	defer stop()
-	said, err := m.exchange(ctx, conn, pin, first)
+	said, err := m.exchange(ctx, conn, first)
 	if err == nil && !stop() {
 		err = ctx.Err()
 	}
@@ -50,9 +52,9 @@ func (m *Mesh) helloTo(ctx context.Context, conn *quic.Conn, pin Peer, first boo
 	case errors.Is(err, ErrBadVersion):
 		m.counters.badVersion.Add(1)
 		m.closeConn(conn, closeBadVersion, fmt.Sprintf("this node speaks version %d", m.hello.version))
-	case errors.Is(err, errWrongSite):
+	case errors.Is(err, ErrOtherNetwork):
 		m.counters.refused.Add(1)
-		m.closeConn(conn, closeWrongSite, "")
+		m.closeConn(conn, closeOtherNetwork, "")
 	default:
 		m.counters.refused.Add(1)
 		m.closeConn(conn, closeBadHello, "")
@@ -60,11 +62,9 @@ func (m *Mesh) helloTo(ctx context.Context, conn *quic.Conn, pin Peer, first boo
 	return hello{}, err
 }
 
-var errWrongSite = errors.New("it says it is another site")
-
 // exchange is the hello itself: who dialled speaks first, and the other answers
 // only if it liked what it heard.
-func (m *Mesh) exchange(ctx context.Context, conn *quic.Conn, pin Peer, first bool) (said hello, err error) {
+func (m *Mesh) exchange(ctx context.Context, conn *quic.Conn, first bool) (said hello, err error) {
 	var stream *quic.Stream
 	if first {
 		stream, err = conn.OpenStreamSync(ctx)
@@ -104,8 +104,9 @@ func (m *Mesh) exchange(ctx context.Context, conn *quic.Conn, pin Peer, first bo
 	if said, err = parseHello(frame, m.hello.version); err != nil {
 		return hello{}, err
 	}
-	if said.site != pin.Site {
-		return hello{}, fmt.Errorf("%w (%q) than the one pinned to its key (%q)", errWrongSite, said.site, pin.Site)
+	// The key says who it is. What it calls itself is for people: others may call it otherwise.
+	if said.network != m.hello.network {
+		return hello{}, ErrOtherNetwork
 	}
 	if !first {
 		return said, speak() // only now: who is not admitted hears nothing
@@ -127,7 +128,7 @@ func (m *Mesh) admit(l *Line) error {
 	// mu is held for reading until the goroutines are counted, so that neither
 	// Run's end nor Reconfigure can miss this connection.
 	p.mu.Lock()
-	l.pin, l.since = p.pin, m.now()
+	l.pin, l.since, l.handlers = p.pin, m.now(), r.handlers
 	slot := &p.in
 	if l.outgoing {
 		slot = &p.out

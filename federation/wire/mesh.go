@@ -30,7 +30,7 @@ import (
 
 // protocolVersion is what this code speaks after the handshake. It rises with
 // every change that an older node would misread.
-const protocolVersion = 1
+const protocolVersion = 2
 
 // Peer is a node that the operator named.
 type Peer struct {
@@ -50,8 +50,11 @@ type Options struct {
 	Site       trust.SiteName     // what this node says it is
 	Software   string             // name and version, for the peers' operators; at most 64 printable ASCII characters
 	Peers      []Peer
-	Now        func() time.Time // nil: time.Now; for what is shown, never for timeouts
-	Log        *slog.Logger     // nil: nothing is logged
+	// Network is the id of the network; connections of nodes of another one are refused.
+	Network string
+	Lobby   *Lobby           // nil: nobody is let in who is not a peer
+	Now     func() time.Time // nil: time.Now; for what is shown, never for timeouts
+	Log     *slog.Logger     // nil: nothing is logged
 }
 
 // Kind names what a call is about; 1 to 16 of a-z.
@@ -83,6 +86,7 @@ type Mesh struct {
 	cert      tls.Certificate
 	local     net.Addr
 	transport *quic.Transport
+	lobby     *lobby
 	now       func() time.Time
 	log       *slog.Logger
 	warnings  *rate.Limiter // log lines that strangers can cause
@@ -117,6 +121,9 @@ func New(o Options) (*Mesh, error) {
 	if _, err := trust.ParseSiteName(string(o.Site)); err != nil {
 		return nil, fmt.Errorf("wire: this site: %w", err)
 	}
+	if len(o.Network) > maxNetwork || !printable([]byte(o.Network)) {
+		return nil, fmt.Errorf("wire: network %.80q is not an id of at most %d printable characters", o.Network, maxNetwork)
+	}
 	if len(o.Software) > maxSoftware || !printable([]byte(o.Software)) {
 		return nil, fmt.Errorf("wire: software %.80q is not a name of at most %d printable characters", o.Software, maxSoftware)
 	}
@@ -134,7 +141,8 @@ func New(o Options) (*Mesh, error) {
 	}
 	m := &Mesh{
 		self: self, cert: cert, local: o.PacketConn.LocalAddr(), now: o.Now, log: o.Log,
-		hello:    hello{version: protocolVersion, site: o.Site, software: o.Software},
+		hello:    hello{version: protocolVersion, network: o.Network, site: o.Site, software: o.Software},
+		lobby:    newLobby(o.Lobby),
 		warnings: rate.NewLimiter(rate.Every(time.Minute/warningsPerMinute), warningsPerMinute),
 		inbox:    make(chan datagram, maxInbox),
 		streams:  make(chan gossipStream),
@@ -234,7 +242,7 @@ func (m *Mesh) Run(ctx context.Context, handlers map[Kind]Handler) error {
 			}
 			break
 		}
-		r.all.Go(func() { m.welcome(ctx, conn) })
+		r.all.Go(func() { m.welcome(r, conn) })
 	}
 	cancel() // also after a failure: nothing new is taken
 	m.stop(r, listener)
@@ -277,7 +285,7 @@ func (m *Mesh) stop(r *run, listener *quic.Listener) {
 }
 
 // welcome takes a connection from the finished handshake to admission.
-func (m *Mesh) welcome(ctx context.Context, conn *quic.Conn) {
+func (m *Mesh) welcome(r *run, conn *quic.Conn) {
 	node, key, exporter, err := identityOf(conn)
 	if err != nil {
 		m.counters.refused.Add(1)
@@ -285,8 +293,8 @@ func (m *Mesh) welcome(ctx context.Context, conn *quic.Conn) {
 		return
 	}
 	p := m.peerFor(node)
-	if p == nil { // removed since the handshake
-		m.closeConn(conn, closeNotPinned, "")
+	if p == nil { // a stranger, or one that was removed since the handshake
+		m.receive(r, stranger{conn, node, key, exporter})
 		return
 	}
 	if !p.enter() {
@@ -294,7 +302,7 @@ func (m *Mesh) welcome(ctx context.Context, conn *quic.Conn) {
 		return
 	}
 	defer p.leave()
-	said, err := m.helloTo(ctx, conn, p.pinned(), false)
+	said, err := m.helloTo(r.ctx, conn, false)
 	if err == nil {
 		err = m.admit(&Line{mesh: m, peer: p, conn: conn, key: key, exporter: exporter, said: said})
 	}
@@ -305,7 +313,7 @@ func (m *Mesh) welcome(ctx context.Context, conn *quic.Conn) {
 
 // admissible is asked during the handshake of whoever connects.
 func (m *Mesh) admissible(node trust.NodeID) error {
-	if m.peerFor(node) != nil {
+	if m.peerFor(node) != nil || m.lobby.open() {
 		return nil
 	}
 	m.counters.strangers.Add(1)

@@ -225,7 +225,7 @@ func (p *peer) dial(ctx context.Context) error {
 		m.closeConn(conn, closeBadHello, "")
 		return err
 	}
-	said, err := m.helloTo(ctx, conn, pin, true)
+	said, err := m.helloTo(ctx, conn, true)
 	if err != nil {
 		return err
 	}

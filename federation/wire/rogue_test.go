@@ -118,28 +118,47 @@ func TestAnotherVersionIsNamed(t *testing.T) {
 	}
 }
 
-func TestAnotherSitesNameIsRefused(t *testing.T) {
+// What a site is called is for people: whoever has the pinned key is let in, whatever the two
+// sides call each other.
+func TestNamesAreEachSitesOwn(t *testing.T) {
 	a, b := newSite(t, "a"), newSite(t, "b")
-	b.start(Peer{Site: "a", Node: a.id})
+	b.start(Peer{Site: "sherbrooke", Node: a.id})
 	pin := b.pin()
 	pin.Site = "chus" // what a's operator wrote
 	a.start(pin)
-	eventually(t, "a says which name it heard", func() bool {
-		return strings.Contains(a.state(b).LastError, `"b"`)
-	})
+	answer, err := a.line(b).Call(within(t, patience), "echo", []byte("hello"))
+	if got := a.state(b).Site; err != nil || string(answer) != "sherbrooke: hello" || got != "chus" {
+		t.Errorf("%q, %v; a calls it %q", answer, err, got)
+	}
+}
+
+func TestAnotherNetworkIsRefused(t *testing.T) {
+	a, b := newSite(t, "a"), newSite(t, "b")
+	other := b.options(a.quiet())
+	other.Network = "elsewhere"
+	mesh, err := New(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.run(mesh, b.handlers())
+	a.start(b.pin())
+	eventually(t, "a says why", func() bool { return strings.Contains(a.state(b).LastError, ErrOtherNetwork.Error()) })
 	if _, err := a.mesh.Line(b.id); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("Line: %v", err)
 	}
-	eventually(t, "b loses its line too", func() bool { return a.mesh.Stats().HellosRefused > 0 && b.state(a).LastError != "" })
+	other.Network = strings.Repeat("x", maxNetwork+1)
+	if _, err := New(other); err == nil {
+		t.Error("an endless id of a network is taken")
+	}
 }
 
 func TestGarbageAsHello(t *testing.T) {
 	for name, says := range map[string]hello{
-		"another site's name": {version: protocolVersion, site: "c"},
-		"no site":             {version: protocolVersion},
-		"not a name":          {version: protocolVersion, site: "<b>"},
-		"control characters":  {version: protocolVersion, site: "b", software: "\x1b[31m"},
-		"a long name":         {version: protocolVersion, site: "b", software: strings.Repeat("x", 65)},
+		"another network":    {version: protocolVersion, network: "elsewhere", site: "b"},
+		"no site":            {version: protocolVersion},
+		"not a name":         {version: protocolVersion, site: "<b>"},
+		"control characters": {version: protocolVersion, site: "b", software: "\x1b[31m"},
+		"a long name":        {version: protocolVersion, site: "b", software: strings.Repeat("x", 65)},
 	} {
 		a, b := newSite(t, "a"), newSite(t, "b")
 		a.start(b.pin())

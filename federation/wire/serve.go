@@ -105,10 +105,10 @@ func (l *Line) serve(r *run, stream *quic.Stream) error {
 	if err != nil {
 		return err
 	}
-	if kind == kindGossip {
+	if kind == kindGossip && !l.visiting {
 		return l.serveGossip(r, stream, in.rest())
 	}
-	handler := r.handlers[kind]
+	handler := l.handlers[kind]
 	if handler == nil {
 		return errNoHandler
 	}

@@ -70,7 +70,8 @@ type Stats struct {
 	LastStranger     trust.NodeID
 	Impostors        uint64 // dialled, and another key answered
 	BadVersion       uint64 // hello of another version
-	HellosRefused    uint64 // no hello, a malformed one, or another site's
+	HellosRefused    uint64 // no hello, a malformed one, or another network's
+	Visitors         uint64 // strangers that the lobby let speak
 	CallsOut         uint64
 	CallsFailed      uint64 // of CallsOut
 	CallsIn          uint64 // that reached a handler
@@ -84,6 +85,7 @@ type Stats struct {
 type counters struct {
 	connections, lost, dials, dialFailures    atomic.Uint64
 	strangers, impostors, badVersion, refused atomic.Uint64
+	visitors                                  atomic.Uint64
 	callsOut, callsFailed, callsIn            atomic.Uint64
 	refusedStreams, handlerFaults             atomic.Uint64
 	datagramsOut, datagramsIn                 atomic.Uint64
@@ -98,7 +100,7 @@ func (m *Mesh) Stats() Stats {
 		Connections: c.connections.Load(), ConnectionsLost: c.lost.Load(),
 		Dials: c.dials.Load(), DialFailures: c.dialFailures.Load(),
 		Strangers: c.strangers.Load(), Impostors: c.impostors.Load(),
-		BadVersion: c.badVersion.Load(), HellosRefused: c.refused.Load(),
+		BadVersion: c.badVersion.Load(), HellosRefused: c.refused.Load(), Visitors: c.visitors.Load(),
 		CallsOut: c.callsOut.Load(), CallsFailed: c.callsFailed.Load(), CallsIn: c.callsIn.Load(),
 		StreamsRefused: c.refusedStreams.Load(), HandlerFaults: c.handlerFaults.Load(),
 		DatagramsOut: c.datagramsOut.Load(), DatagramsIn: c.datagramsIn.Load(),
