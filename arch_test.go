@@ -37,7 +37,7 @@ var floors = map[string]int{
 	"trust/mint": 4, "trust/dac": 5, "trust/broker": 5,
 	"trust/roots": 3,                                                                                      // who a site is: pure, given records
 	"store":       6, "federation/gossip": 6, "federation/wire": 6, "trust/discovery": 6, "trust/oidc": 6, // wires
-	"query/source/variants": 6, "node/config": 6, "node/session": 6,
+	"query/source/variants": 6, "node/config": 6, "node/session": 6, "node/rootkey": 6,
 	"node/web": 7, "node/admin": 7, // doors: decode, call one desk, encode
 	"node":            8, // the one room where everything is plugged in
 	"simulate/cohort": 0, "simulate/idp": 6, "simulate": 9, "simulate/providers": 9,
@@ -61,6 +61,8 @@ var owners = map[string][]string{
 	"github.com/coreos/go-systemd":          {"cmd/candignode"},
 	"github.com/rogpeppe/go-internal":       {"cmd/candignode"},
 	"github.com/santhosh-tekuri/jsonschema": {"query/beacon", "node/web", "node"}, // tests only
+	"filippo.io/age":                        {"node/rootkey"},
+	"golang.org/x/term":                     {"cmd/candignode"},
 	"golang.org/x/oauth2":                   {"trust/oidc"},
 	"golang.org/x/sync":                     nil,
 	"golang.org/x/time":                     nil,

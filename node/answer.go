@@ -21,33 +21,15 @@ func (n *Node) answer(c *config.Config) {
 		Recorder: n.store, Now: n.now, Log: n.log.With("part", "local"),
 	})
 	n.everyone = federation.NewEveryone(federation.Options{
-		Self: n.local, Site: site, Node: n.id, Network: c.Federation.Network, Key: n.key, Peers: n.queryPeers,
+		Self: n.local, Site: site, Node: n.id, Network: n.network, Key: n.key, Peers: n.queryPeers,
 		Lines: queryLines{n.mesh}, Recorder: n.store, Travel: n.travel, Now: n.now,
 		Deadline: c.Limits.QueryTimeout, PeerTimeout: c.Limits.PeerTimeout, Log: n.log.With("part", "federation"),
 	})
 	n.receiver = federation.NewReceiver(federation.ReceiverOptions{
-		Self: n.local, Site: site, Node: n.id, Network: c.Federation.Network,
+		Self: n.local, Site: site, Node: n.id, Network: n.network,
 		Authenticate: n.authenticate, Peer: n.peer,
 		Boot: n.started, Recorder: n.store, Now: n.now, Log: n.log.With("part", "federation"),
 	})
-}
-
-func (n *Node) queryPeers() []federation.Peer {
-	configured := n.current().config.Federation.PeerList
-	peers := make([]federation.Peer, 0, len(configured))
-	for _, p := range configured {
-		peers = append(peers, federation.Peer{Site: p.Name, Node: p.Node, MayAsk: p.Query})
-	}
-	return peers
-}
-
-func (n *Node) peer(id trust.NodeID) (federation.Peer, bool) {
-	for _, p := range n.queryPeers() {
-		if p.Node == id {
-			return p, true
-		}
-	}
-	return federation.Peer{}, false
 }
 
 // refused records that a caller's passports were refused before any decision.

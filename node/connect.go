@@ -17,7 +17,9 @@ import (
 // The kinds of calls that nodes make to each other.
 const (
 	kindQuery wire.Kind = "query"
-	kindSync  wire.Kind = "sync"
+	kindSync  wire.Kind = "sync"  // evidence about issuers
+	kindSites wire.Kind = "sites" // site records, and who speaks for whom
+	kindJoin  wire.Kind = "join"  // a newcomer's, in the lobby
 )
 
 // connect plugs the wires and the trust desk together: datagrams carry heads
@@ -26,21 +28,22 @@ const (
 func (n *Node) connect(c *config.Config) (err error) {
 	if n.mesh, err = wire.New(wire.Options{
 		PacketConn: n.sockets.Peers, Key: n.key, Site: c.Site.Name,
-		Peers: wirePeers(c), Software: "candignode/" + Version, Now: n.now, Log: n.log.With("part", "wire"),
+		Network: n.network, Lobby: n.lobby(), Peers: lines(n.members), Software: "candignode/" + Version, Now: n.now, Log: n.log.With("part", "wire"),
 	}); err != nil {
 		return err
 	}
 	n.fetcher = discovery.New()
 	heard := make(chan []byte, heardMessages)
 	if n.gossip, err = gossip.New(gossip.Options{
-		Self: n.id, Network: c.Federation.Network, Carrier: n.mesh,
+		Self: n.id, Network: n.network, Carrier: n.mesh,
 		Members: n.memberIDs, Heard: heard, Log: n.log.With("part", "gossip"),
 	}); err != nil {
 		return err
 	}
+	roster := n.members.View()
 	if n.issuers, err = issuers.New(issuers.Options{
-		Site: c.Site.Name, Node: n.id, Key: n.key, Network: c.Federation.Network,
-		Policies: c.IssuerPolicies(), Peers: pins(c), Store: n.store, Fetcher: n.fetcher,
+		Site: c.Site.Name, Node: n.id, Key: n.key, Network: n.network,
+		Policies: policies(c, roster), Peers: witnesses(roster), Store: n.store, Fetcher: n.fetcher,
 		Mesh: trustMesh{n}, Heard: heard, Now: n.now, Poll: c.Limits.IssuerPoll, Log: n.log.With("part", "issuers"),
 	}); err != nil {
 		return err
@@ -54,31 +57,6 @@ func (n *Node) audiences(issuer string, site trust.SiteName) []string {
 		site = n.current().config.Site.Name
 	}
 	return n.issuers.ClientIDs(issuer, site)
-}
-
-func wirePeers(c *config.Config) []wire.Peer {
-	peers := make([]wire.Peer, 0, len(c.Federation.PeerList))
-	for _, p := range c.Federation.PeerList {
-		peers = append(peers, wire.Peer{Site: p.Name, Node: p.Node, Addr: p.Addr})
-	}
-	return peers
-}
-
-func pins(c *config.Config) map[trust.SiteName]trust.NodeID {
-	pinned := make(map[trust.SiteName]trust.NodeID, len(c.Federation.PeerList))
-	for _, p := range c.Federation.PeerList {
-		pinned[p.Name] = p.Node
-	}
-	return pinned
-}
-
-func (n *Node) memberIDs() []trust.NodeID {
-	peers := n.current().config.Federation.PeerList
-	ids := make([]trust.NodeID, 0, len(peers))
-	for _, p := range peers {
-		ids = append(ids, p.Node)
-	}
-	return ids
 }
 
 // trustMesh is the trust desk's view of the wires.
@@ -97,11 +75,7 @@ func (m trustMesh) Connected() []trust.NodeID {
 }
 
 func (m trustMesh) Call(ctx context.Context, to trust.NodeID, request []byte) ([]byte, error) {
-	line, err := m.n.mesh.Line(to)
-	if err != nil {
-		return nil, err
-	}
-	return line.Call(ctx, kindSync, request)
+	return m.n.callPeer(ctx, to, kindSync, request)
 }
 
 // queryLines is the federation desk's view of the wires.
@@ -150,6 +124,9 @@ func (n *Node) handlers() map[wire.Kind]wire.Handler {
 	return map[wire.Kind]wire.Handler{
 		kindSync: func(_ context.Context, in wire.Incoming) ([]byte, error) {
 			return n.issuers.ServeSync(in.Peer.Node, in.Request), nil
+		},
+		kindSites: func(ctx context.Context, in wire.Incoming) ([]byte, error) {
+			return n.members.Serve(ctx, in.Peer.Node, in.Request), nil
 		},
 		kindQuery: func(ctx context.Context, in wire.Incoming) ([]byte, error) {
 			return n.receiver.Serve(ctx, federation.Incoming{

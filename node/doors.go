@@ -14,6 +14,7 @@ import (
 	"github.com/candignode/candignode/node/web"
 	"github.com/candignode/candignode/query/beacon"
 	"github.com/candignode/candignode/trust"
+	"github.com/candignode/candignode/trust/members"
 )
 
 // doors builds the researchers' door and the operator's.
@@ -61,7 +62,7 @@ func (n *Node) doors(c *config.Config) error {
 		})
 	}
 	n.admin = n.server(admin.New(admin.Options{
-		Site: siteOf(c, n.id), Status: n.status, Store: n.store,
+		Site: siteOf(c, n.id, n.members), Status: n.status, Store: n.store, Members: n.members,
 		Datasets: &releases{store: n.store, config: func() *config.Config { return n.current().config }, now: n.now, changed: n.releasesChanged},
 		Live: &admin.Live{
 			Sites: n.mesh.Peers, Issuers: n.issuers, Reload: n.reloadFromFile, Metrics: n.metrics.handler(),
@@ -115,17 +116,18 @@ func (n *Node) reloadFromFile(ctx context.Context) error {
 	return n.Reload(ctx, c)
 }
 
-func siteOf(c *config.Config, id trust.NodeID) admin.Site {
+func siteOf(c *config.Config, id trust.NodeID, desk *members.Desk) admin.Site {
 	return admin.Site{
 		Site: c.Site.Name, DisplayName: c.Site.DisplayName, Node: id,
-		Network: c.Federation.Network, Advertise: c.Federation.Advertise, Config: c.Path(),
+		Network: desk.View().Genesis.Name, Advertise: c.Federation.Advertise, Config: c.Path(),
+		SiteID: desk.View().Self.ID, NetworkID: desk.View().Network,
 	}
 }
 
 func (n *Node) status() admin.Status {
 	s := n.current()
 	status := admin.Status{
-		Site: siteOf(s.config, n.id), Version: Version, Running: true, Started: n.started.UTC(), Ready: n.Ready() == nil,
+		Site: siteOf(s.config, n.id, n.members), Version: Version, Running: true, Started: n.started.UTC(), Ready: n.Ready() == nil,
 		Datasets: len(s.sources), Policy: s.policy.Revision(), TrustRevision: n.issuers.View().Revision,
 	}
 	status.Audit, _ = n.store.AuditHead()

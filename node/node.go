@@ -36,6 +36,7 @@ import (
 	"github.com/candignode/candignode/trust/dac"
 	"github.com/candignode/candignode/trust/discovery"
 	"github.com/candignode/candignode/trust/issuers"
+	"github.com/candignode/candignode/trust/members"
 	"github.com/candignode/candignode/trust/oidc"
 	"github.com/candignode/candignode/trust/passport"
 	"github.com/candignode/candignode/trust/polling"
@@ -78,7 +79,10 @@ type Node struct {
 	key     ed25519.PrivateKey
 	id      trust.NodeID
 
+	network string // the NetworkID that all below were made for
+
 	store    *store.Store
+	members  *members.Desk
 	mesh     *wire.Mesh
 	gossip   *gossip.Gossip
 	issuers  *issuers.Desk
@@ -141,6 +145,9 @@ func New(ctx context.Context, o Options) (_ *Node, err error) {
 	}
 	undo.add(first.closeSources)
 	n.settings.Store(first)
+	if err := n.membership(o.Config); err != nil {
+		return nil, err
+	}
 	if err := n.connect(o.Config); err != nil {
 		return nil, err
 	}
@@ -173,6 +180,8 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.mesh.Run(gctx, n.handlers()) })
 	group.Go(func() error { return n.gossip.Run(gctx) })
 	group.Go(func() error { return n.issuers.Run(gctx) })
+	group.Go(func() error { return n.members.Run(gctx) })
+	group.Go(func() error { return n.followRoster(gctx) })
 	group.Go(func() error { return n.polling.Run(gctx) })
 	group.Go(func() error { n.sweep(gctx); return nil })
 	group.Go(func() error { n.checkOwnSignatures(gctx); return nil })

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"crypto"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,10 +51,24 @@ func newHospital(t *testing.T) *hospital {
 		t.Fatal(err)
 	}
 	h.write(publicDataset)
-	if err := CreateState(h.config()); err != nil {
+	createState(t, h.config())
+	return h
+}
+
+// createState makes the state of a site whose root keys are thrown away.
+func createState(t *testing.T, c *config.Config) {
+	t.Helper()
+	_, today, err := ed25519.GenerateKey(nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return h
+	next, _, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := CreateState(t.Context(), c, Identity{Today: []crypto.Signer{today}, Next: []ed25519.PublicKey{next}}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (h *hospital) path(name string) string { return filepath.Join(h.dir, name) }

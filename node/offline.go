@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"github.com/candignode/candignode/node/config"
 	"github.com/candignode/candignode/store"
 	"github.com/candignode/candignode/trust"
+	"github.com/candignode/candignode/trust/members"
+	"github.com/candignode/candignode/trust/roots"
 )
 
 // Offline is the operator's door over the state of a site whose daemon does not
@@ -41,14 +44,20 @@ func OpenOffline(c *config.Config, o Options) (*Offline, error) {
 	if err != nil {
 		return nil, err
 	}
-	site := siteOf(c, id)
+	desk, err := members.New(members.Options{
+		Site: c.Site.Name, Key: key, Network: c.Federation.Network, Pins: pins(c), Store: state, Mesh: nobody{}, Now: o.Now, Log: o.Log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, state.Close())
+	}
+	site := siteOf(c, id, desk)
 	return &Offline{store: state, Handler: admin.New(admin.Options{
-		Site: site, Store: state, Now: o.Now, Log: o.Log,
+		Site: site, Store: state, Members: desk, Now: o.Now, Log: o.Log,
 		Datasets: &releases{store: state, config: func() *config.Config { return c }, now: o.Now},
 		Status: func() admin.Status {
 			head, _ := state.AuditHead()
 			loaded, _ := state.Releases()
-			return admin.Status{Site: site, Version: Version, Peers: len(c.Federation.PeerList), Datasets: len(loaded), Audit: head}
+			return admin.Status{Site: site, Version: Version, Peers: len(desk.View().Sites), Datasets: len(loaded), Audit: head}
 		},
 	})}, nil
 }
@@ -65,11 +74,50 @@ func RegisterOffline(ctx context.Context, c *config.Config, file string, log *sl
 	return errors.Join(err, state.Close())
 }
 
-// CreateState makes the empty state file of a new site.
-func CreateState(c *config.Config) error {
+// CreateState makes the state file of a new site: nothing in it but the site's own first
+// record, which the root keys sign.
+func CreateState(ctx context.Context, c *config.Config, who Identity) (trust.SiteID, error) {
+	key, err := config.LoadNodeKey(c.Federation.NodeKey)
+	if err != nil {
+		return "", err
+	}
+	public, _ := key.Public().(ed25519.PublicKey)
+	content, err := FirstRecord(c, public)
+	if err != nil {
+		return "", err
+	}
+	content.Threshold, content.NextThreshold = who.Threshold, who.Threshold
+	chain, err := roots.Incept(content, who.Today, who.Next, time.Now())
+	if err != nil {
+		return "", err
+	}
+	var genesis members.Genesis
+	if who.Found != "" {
+		if genesis, err = members.NewGenesis(who.Found, chain.ID()); err != nil {
+			return "", err
+		}
+	}
+	name, value, err := members.FirstState(chain, genesis)
+	if err != nil {
+		return "", err
+	}
 	state, err := store.Open(StatePath(c), store.Options{Now: time.Now})
 	if err != nil {
-		return err
+		return "", err
 	}
-	return state.Close()
+	err = state.SaveEvidence(ctx, map[string][]byte{name: value})
+	return chain.ID(), errors.Join(err, state.Close())
+}
+
+// nobody is the mesh of a site whose daemon does not run.
+type nobody struct{}
+
+func (nobody) Connected() []trust.NodeID { return nil }
+
+func (nobody) Call(context.Context, trust.NodeID, []byte) ([]byte, error) {
+	return nil, admin.ErrNotRunning
+}
+
+func (nobody) Join(context.Context, trust.NodeID, []byte) ([]byte, error) {
+	return nil, admin.ErrNotRunning
 }

@@ -154,17 +154,29 @@ func (n *Node) Reload(ctx context.Context, c *config.Config) error {
 		next.closeNew(old)
 		return fmt.Errorf("the reload could not be recorded: %w; the running configuration is kept", err)
 	}
-	if err := n.issuers.Reconfigure(c.IssuerPolicies(), pins(c)); err != nil {
+	if err := n.repin(old.config, c); err != nil {
 		next.closeNew(old)
 		// What was recorded above did not come to be.
 		err = errors.Join(err, n.store.Record(ctx, n.lifeRecord("reload refused")))
 		return fmt.Errorf("%w; the running configuration is kept", err)
 	}
-	n.mesh.Reconfigure(wirePeers(c))
+	n.mesh.Reconfigure(lines(n.members))
 	n.certificate.Store(certificate)
 	n.swap(next)
 	n.applyLevel(c)
 	n.log.Info("configuration reloaded", "policy", next.policy.Revision())
+	return nil
+}
+
+// repin tells the desks of another configuration, both or neither.
+func (n *Node) repin(old, next *config.Config) error {
+	if err := n.members.Reconfigure(pins(next)); err != nil {
+		return err
+	}
+	v := n.members.View()
+	if err := n.issuers.Reconfigure(policies(next, v), witnesses(v)); err != nil {
+		return errors.Join(err, n.members.Reconfigure(pins(old)))
+	}
 	return nil
 }
 

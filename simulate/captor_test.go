@@ -16,6 +16,7 @@ import (
 	"github.com/candignode/candignode/simulate"
 	"github.com/candignode/candignode/simulate/cohort"
 	"github.com/candignode/candignode/trust"
+	"github.com/candignode/candignode/trust/members"
 )
 
 // captor is bcgsc gone bad: its real key and address, and a program of its own
@@ -55,13 +56,17 @@ func turn(t *testing.T, f *simulate.Federation) captor {
 	if err != nil {
 		t.Fatal(err)
 	}
+	genesis, err := members.NewGenesis(c.Federation.Network)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var peers []wire.Peer
 	var asked []federation.Peer
 	for _, p := range c.Peers() {
 		peers = append(peers, wire.Peer{Site: p.Name, Node: p.Node, Addr: p.Addr})
 		asked = append(asked, federation.Peer{Site: p.Name, Node: p.Node})
 	}
-	mesh, err := wire.New(wire.Options{PacketConn: conn, Key: key, Site: "bcgsc", Peers: peers, Log: slog.New(slog.DiscardHandler)})
+	mesh, err := wire.New(wire.Options{PacketConn: conn, Key: key, Site: "bcgsc", Network: genesis.Network(), Peers: peers, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +77,7 @@ func turn(t *testing.T, f *simulate.Federation) captor {
 	w := &bench{mesh: mesh}
 	w.waitForLines(t)
 	return captor{mesh: mesh, everyone: federation.NewEveryone(federation.Options{
-		Self: nobody{"bcgsc"}, Site: "bcgsc", Node: id, Network: c.Federation.Network, Key: key,
+		Self: nobody{"bcgsc"}, Site: "bcgsc", Node: id, Network: genesis.Network(), Key: key,
 		Peers: func() []federation.Peer { return asked }, Lines: meshLines{mesh}, Recorder: unrecorded{},
 	})}
 }

@@ -7,6 +7,8 @@ package simulate
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/candignode/candignode/node"
 	"github.com/candignode/candignode/node/config"
+	"github.com/candignode/candignode/node/rootkey"
 	"github.com/candignode/candignode/query"
 	"github.com/candignode/candignode/query/source/variants"
 	"github.com/candignode/candignode/simulate/cohort"
@@ -225,7 +228,7 @@ func (p Plan) importData(ctx context.Context, s Site) error {
 	if err != nil {
 		return err
 	}
-	if err := node.CreateState(c); err != nil {
+	if err := CreateState(ctx, c); err != nil {
 		return err
 	}
 	file := s.VCF
@@ -243,6 +246,26 @@ func (p Plan) importData(ctx context.Context, s Site) error {
 		return err
 	}
 	return node.RegisterOffline(ctx, c, filepath.Base(imported.File), slog.New(slog.DiscardHandler))
+}
+
+// CreateState makes the state of a pretend site, with root keys of its own: they lie
+// unencrypted in its data directory.
+func CreateState(ctx context.Context, c *config.Config) error {
+	dir := filepath.Join(c.DataDir, "root-keys")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	today, err := rootkey.Create(rootkey.FileName(dir, 1, 1), "")
+	if err != nil {
+		return err
+	}
+	next, err := rootkey.Create(rootkey.FileName(dir, 2, 1), "")
+	if err != nil {
+		return err
+	}
+	public, _ := next.Public().(ed25519.PublicKey)
+	_, err = node.CreateState(ctx, c, node.Identity{Today: []crypto.Signer{today}, Next: []ed25519.PublicKey{public}})
+	return err
 }
 
 // WriteCohort writes the VCF of a site's generated cohort to a new file.

@@ -141,7 +141,7 @@ func (i *institute) open(rest string, cohorts map[string]uint64) {
 	if err != nil {
 		t.Fatalf("%s: %v", i.name, err)
 	}
-	if err := node.CreateState(c); err != nil {
+	if err := simulate.CreateState(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	for dataset, seed := range cohorts {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"github.com/candignode/candignode/node"
 	"github.com/candignode/candignode/node/config"
 	"github.com/candignode/candignode/trust"
+	"github.com/candignode/candignode/trust/members"
 )
 
 // made is what `init --json` prints.
@@ -19,6 +22,8 @@ type made struct {
 	Site   trust.SiteName `json:"site"`
 	Node   trust.NodeID   `json:"node"`
 	Config string         `json:"config"`
+	SiteID trust.SiteID   `json:"site_id"`
+	Roots  string         `json:"root_keys"` // where they lie
 }
 
 func initCommand() *cobra.Command {
@@ -26,8 +31,12 @@ func initCommand() *cobra.Command {
 		Use: "init --dir DIR --name NAME", Short: "Make a site: its node key, DIR/candignode.yaml and its state", Args: noArgs,
 		Long: `Make a site: its node key, DIR/candignode.yaml (the manual of every key) and its state.
 
-It refuses to overwrite anything. Give the NodeID it prints to the operators of the
-other sites: they pin it, as you pin theirs, under federation.peers.`,
+It refuses to overwrite anything. The root keys say who the site is, for years: move
+their files to where no network reaches, today's and the next ones apart, and keep the
+passphrase elsewhere.
+
+Then join a network: give the SiteID that it prints to a member's operator, who makes an
+invite ('candignode invite create'), and run 'candignode join'. Or found one with --found.`,
 	}
 	var o config.InitOptions
 	flags := cmd.Flags()
@@ -38,33 +47,70 @@ other sites: they pin it, as you pin theirs, under federation.peers.`,
 	flags.StringVar(&o.Advertise, "advertise", "", "host:port under which the other sites reach that UDP address")
 	flags.StringVar(&o.API, "api", "127.0.0.1:8443", "address for researchers; plain HTTP on loopback only")
 	flags.StringVar(&o.ExternalURL, "external-url", "", "how researchers name this node, such as https://node.uhn.example.org")
+	var id identityFlags
+	flags.StringVar(&id.dir, "root-keys", "", "directory for the root keys (default: root-keys in --dir; move it away afterwards)")
+	flags.IntVar(&id.count, "roots", 1, "how many root keys, 1 to 5")
+	flags.IntVar(&id.threshold, "root-threshold", 0, "how many of them must sign (default: the majority)")
+	flags.StringVar(&id.found, "found", "", "found a network of this name, with this site as its founder")
+	id.pass = passphraseFlags(cmd)
+	id.pass.none = flags.Bool("no-passphrase", false, "leave the root keys unencrypted")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *dir == "" || *name == "" {
 			return usage("init needs --dir and --name")
+		}
+		if err := id.check(cmd.ErrOrStderr()); err != nil {
+			return err
 		}
 		parsed, err := trust.ParseSiteName(*name)
 		if err != nil {
 			return usage("--name: %v", err)
 		}
 		o.Name = string(parsed)
-		result, err := makeSite(*dir, o)
+		result, err := makeSite(cmd.Context(), *dir, o, id)
 		if err != nil {
 			return err
 		}
 		if *asJSON {
 			return printJSON(cmd.OutOrStdout(), result)
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "made site %s\n  node    %s\n  config  %s\nNext: name the peers and issuers in the configuration, then 'candignode run --config %s'\n",
-			result.Site, result.Node, result.Config, result.Config)
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "made site %s\n  site id    %s\n  node       %s\n  config     %s\n  root keys  %s: move them to where no network reaches\nNext: name the issuers in the configuration, join a network, then 'candignode run --config %s'\n",
+			result.Site, result.SiteID, result.Node, result.Config, result.Roots, result.Config)
 		return err
 	}
 	return cmd
 }
 
+// identityFlags say how the site's root keys are made.
+type identityFlags struct {
+	dir              string
+	count, threshold int
+	found            string
+	pass             *passphrase
+}
+
+func (id *identityFlags) check(stderr io.Writer) error {
+	id.pass.stderr = stderr
+	if id.count < 1 || id.count > 5 {
+		return usage("--roots: 1 to 5, not %d", id.count)
+	}
+	if id.threshold == 0 {
+		id.threshold = id.count/2 + 1
+	}
+	if id.threshold < 1 || id.threshold > id.count {
+		return usage("--root-threshold: 1 to %d, not %d", id.count, id.threshold)
+	}
+	if id.found != "" {
+		if _, err := members.NewGenesis(id.found); err != nil {
+			return usage("--found: %v", err)
+		}
+	}
+	return nil
+}
+
 // makeSite makes everything or nothing: what it made before an error it takes
 // away again, and what was there before it leaves alone.
-func makeSite(dir string, o config.InitOptions) (_ made, err error) {
+func makeSite(ctx context.Context, dir string, o config.InitOptions, id identityFlags) (_ made, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return made{}, err
 	}
@@ -98,7 +144,7 @@ func makeSite(dir string, o config.InitOptions) (_ made, err error) {
 		return made{}, err
 	}
 	done = append(done, key)
-	id, err := trust.NodeIDOf(private.Public())
+	nodeID, err := trust.NodeIDOf(private.Public())
 	if err != nil {
 		return made{}, err
 	}
@@ -114,8 +160,26 @@ func makeSite(dir string, o config.InitOptions) (_ made, err error) {
 	if err != nil {
 		return made{}, err
 	}
-	done = append(done, state)
-	return made{Site: c.Site.Name, Node: id, Config: path}, node.CreateState(c)
+	if id.dir == "" {
+		id.dir = filepath.Join(dir, "root-keys")
+		if _, err := os.Lstat(id.dir); errors.Is(err, os.ErrNotExist) {
+			done = append(done, id.dir)
+		}
+	}
+	today, files, err := createRootKeys(id.dir, 1, id.count, id.pass)
+	if err != nil {
+		return made{}, err
+	}
+	done = append(done, files...)
+	next, files, err := createRootKeys(id.dir, 2, id.count, id.pass)
+	if err != nil {
+		return made{}, err
+	}
+	done = append(append(done, files...), state)
+	siteID, err := node.CreateState(ctx, c, node.Identity{
+		Today: today, Next: publicHalves(next), Threshold: id.threshold, Found: id.found,
+	})
+	return made{Site: c.Site.Name, Node: nodeID, Config: path, SiteID: siteID, Roots: id.dir}, err
 }
 
 func writeNew(path string, text []byte) error {

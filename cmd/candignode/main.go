@@ -60,7 +60,7 @@ Exit codes: 0 done; 1 failed; 2 usage; 3 not authenticated or denied;
 	})
 	root.AddCommand(
 		demoCommand(), initCommand(), runCommand(), reloadCommand(), configCommand(),
-		siteCommand(), sitesCommand(), issuersCommand(), datasetsCommand(), grantsCommand(), policyCommand(), keysCommand(),
+		siteCommand(), sitesCommand(), inviteCommand(), joinCommand(), issuersCommand(), datasetsCommand(), grantsCommand(), policyCommand(), keysCommand(),
 		loginCommand(), logoutCommand(), whoamiCommand(), queryCommand(), auditCommand(), statusCommand(), simulateCommand(),
 		revokeCommand(), sessionsCommand(),
 		versionCommand(),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/candignode/candignode/node"
 	"github.com/candignode/candignode/node/config"
+	"github.com/candignode/candignode/simulate"
 	"github.com/candignode/candignode/simulate/idp"
 )
 
@@ -76,7 +77,7 @@ func TestSignInAtARealNode(t *testing.T) {
 	fatal(err)
 	c, err := config.Load(path)
 	fatal(err)
-	fatal(node.CreateState(c))
+	fatal(simulate.CreateState(t.Context(), c))
 	admin, err := node.ListenAdmin(t.Context(), c.Admin.Socket)
 	fatal(err)
 	n, err := node.New(t.Context(), node.Options{

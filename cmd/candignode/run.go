@@ -34,7 +34,21 @@ daemon tells when it is ready and feeds the watchdog.`,
 	return cmd
 }
 
+// runDaemon runs the node, and makes it again when its site has joined another network: all that
+// it says to peers is bound to one.
 func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
+	// From here on SIGHUP waits for the node instead of ending the process.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		if err := runNode(ctx, path, hangup, stderr); !errors.Is(err, node.ErrNetworkChanged) {
+			return err
+		}
+	}
+}
+
+func runNode(ctx context.Context, path string, hangup <-chan os.Signal, stderr io.Writer) error {
 	c, err := config.Load(path)
 	if err != nil {
 		return err
@@ -45,10 +59,6 @@ func runDaemon(ctx context.Context, path string, stderr io.Writer) error {
 	for _, w := range c.Warnings() {
 		log.Warn("configuration", "warning", w.String())
 	}
-	// From here on SIGHUP waits for the node instead of ending the process.
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	sockets, err := node.Listen(ctx, c)
 	if err != nil {
 		return err

@@ -27,6 +27,9 @@ func clean(env *testscript.Env) error {
 	env.Setenv("CANDIGNODE_URL", "")
 	env.Setenv("CANDIGNODE_PASSPORT_FILE", "")
 	env.Setenv("TMPDIR", env.WorkDir)
+	if shell, err := exec.LookPath("bash"); err == nil {
+		env.Setenv("BASH_PATH", shell)
+	}
 	return nil
 }
 

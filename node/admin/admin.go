@@ -26,6 +26,8 @@ import (
 	"github.com/candignode/candignode/trust/access"
 	"github.com/candignode/candignode/trust/audit"
 	"github.com/candignode/candignode/trust/issuers"
+	"github.com/candignode/candignode/trust/members"
+	"github.com/candignode/candignode/trust/roots"
 )
 
 // Site is who this site is.
@@ -36,6 +38,8 @@ type Site struct {
 	Network     string         `json:"network"`
 	Advertise   string         `json:"advertise"`
 	Config      string         `json:"config"`
+	SiteID      trust.SiteID   `json:"site_id"`
+	NetworkID   string         `json:"network_id"`
 }
 
 // Status is how the daemon is.
@@ -84,6 +88,7 @@ type Options struct {
 	Site     Site
 	Status   func() Status
 	Store    *store.Store
+	Members  *members.Desk
 	Datasets Datasets
 	Live     *Live
 	Now      func() time.Time
@@ -111,7 +116,7 @@ func New(o Options) http.Handler {
 		})
 	}
 	route("GET /v1/status", d.status)
-	route("GET /v1/sites", d.sites)
+	d.membership(route)
 	route("GET /v1/issuers", d.issuers)
 	route("GET /v1/issuers/explain", d.explain)
 	route("POST /v1/issuers/refresh", d.refresh)
@@ -155,9 +160,10 @@ type problem struct {
 func (d door) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusInternalServerError
 	switch {
-	case errors.Is(err, ErrBadRequest), errors.Is(err, query.ErrRequest):
+	case errors.Is(err, ErrBadRequest), errors.Is(err, query.ErrRequest), errors.Is(err, members.ErrInvite),
+		errors.Is(err, members.ErrNetwork), errors.Is(err, members.ErrOtherNode), errors.Is(err, roots.ErrRecord):
 		status = http.StatusBadRequest
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, issuers.ErrNotConfigured):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, issuers.ErrNotConfigured), errors.Is(err, members.ErrUnknownSite):
 		status = http.StatusNotFound
 	case errors.Is(err, ErrNotRunning), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrFull):
 		status = http.StatusServiceUnavailable
@@ -169,13 +175,6 @@ func (d door) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (d door) status(w http.ResponseWriter, _ *http.Request) error { return encode(w, d.Status()) }
-
-func (d door) sites(w http.ResponseWriter, _ *http.Request) error {
-	if d.Live == nil {
-		return ErrNotRunning
-	}
-	return encode(w, d.Live.Sites())
-}
 
 func (d door) issuers(w http.ResponseWriter, _ *http.Request) error {
 	if d.Live == nil {

@@ -1,7 +1,10 @@
 package admin_test
 
 import (
+	"bytes"
 	"context"
+	"crypto"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +26,8 @@ import (
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/access"
 	"github.com/candignode/candignode/trust/audit"
+	"github.com/candignode/candignode/trust/members"
+	"github.com/candignode/candignode/trust/roots"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -63,12 +68,50 @@ func newDoor(t *testing.T, live *admin.Live) *door {
 	}
 	t.Cleanup(func() { state.Close() })
 	d := &door{t: t, store: state, loaded: &datasets{}}
+	desk := membersOf(t, state)
 	d.handler = admin.New(admin.Options{
 		Site: admin.Site{Site: "uhn"}, Status: func() admin.Status { return admin.Status{Version: "v"} },
-		Store: state, Datasets: d.loaded, Live: live,
+		Store: state, Members: desk, Datasets: d.loaded, Live: live,
 		Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler),
 	})
 	return d
+}
+
+// membersOf makes a site that knows bcgsc by its configuration.
+func membersOf(t *testing.T, state *store.Store) *members.Desk {
+	t.Helper()
+	key := func(seed byte) ed25519.PrivateKey { return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, 32)) }
+	node, _ := roots.KeyOf(key(1).Public())
+	peer, _ := roots.KeyOf(key(2).Public())
+	next, _ := key(4).Public().(ed25519.PublicKey)
+	own, err := roots.Incept(roots.Record{Name: "uhn", Nodes: []roots.Node{{ID: node.ID(), Key: node, Addrs: []string{"uhn:7946"}}}},
+		[]crypto.Signer{key(3)}, []ed25519.PublicKey{next}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, value, err := members.FirstState(own, members.Genesis{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := state.SaveEvidence(t.Context(), map[string][]byte{name: value}); err != nil {
+		t.Fatal(err)
+	}
+	desk, err := members.New(members.Options{Site: "uhn", Key: key(1), Network: "candig", Store: state, Mesh: unconnected{},
+		Pins: []members.Pin{{Name: "bcgsc", Node: peer.ID(), Query: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return desk
+}
+
+type unconnected struct{}
+
+func (unconnected) Connected() []trust.NodeID { return nil }
+func (unconnected) Call(context.Context, trust.NodeID, []byte) ([]byte, error) {
+	return nil, errors.New("not connected")
+}
+func (unconnected) Join(context.Context, trust.NodeID, []byte) ([]byte, error) {
+	return nil, errors.New("not connected")
 }
 
 // call gives the status and the body.
@@ -189,14 +232,14 @@ func TestAGrantIsAddedListedAndRevokedWithItsRecords(t *testing.T) {
 func TestTheDoorWithoutADaemon(t *testing.T) {
 	d := newDoor(t, nil)
 	for _, c := range []struct{ method, target string }{
-		{"GET", "/v1/sites"}, {"GET", "/v1/issuers"}, {"GET", "/v1/issuers/explain?issuer=x"},
+		{"GET", "/v1/issuers"}, {"GET", "/v1/issuers/explain?issuer=x"},
 		{"POST", "/v1/issuers/refresh"}, {"POST", "/v1/reload"},
 	} {
 		if status, body := d.call(c.method, c.target, ""); status != 503 || !strings.Contains(body, "candignode run") {
 			t.Errorf("%s: %d %s", c.target, status, body)
 		}
 	}
-	for _, target := range []string{"/v1/status", "/v1/datasets", "/v1/grants", "/v1/audit", "/v1/audit/verify"} {
+	for _, target := range []string{"/v1/status", "/v1/sites", "/v1/site", "/v1/datasets", "/v1/grants", "/v1/audit", "/v1/audit/verify"} {
 		if status, body := d.call("GET", target, ""); status != 200 {
 			t.Errorf("%s: %d %s", target, status, body)
 		}

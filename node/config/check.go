@@ -107,6 +107,11 @@ func (c *Config) checkPeers(n *notes) {
 			once(n, nodes, "federation.peers", at+".node", p.Node, i)
 		}
 		hostPort(n, at+".addr", p.Addr)
+		if p.Site != "" {
+			if _, err := trust.ParseSiteID(string(p.Site)); err != nil {
+				n.problem(at+".site", ask, "%v", err)
+			}
+		}
 	}
 }
 

@@ -132,7 +132,9 @@ func (c *Config) checkWitnesses(n *notes, at string, i *Issuer) {
 		case w == c.Site.Name:
 			n.problem(key, "remove it; what this node fetches itself is counted anyway", "this site cannot witness for itself")
 		case !c.hasPeer(w):
-			n.problem(key, c.peerHint(w), "%.80q is not one of federation.peers", string(w))
+			// It may have joined by an invite, and then stands in no file.
+			n.warn(key, c.peerHint(w), "%.80q is not one of federation.peers; it counts if 'candignode sites list' shows a member of that name", string(w))
+			once(n, seen, at+".witnesses", key, w, j)
 		default:
 			once(n, seen, at+".witnesses", key, w, j)
 		}

@@ -60,12 +60,13 @@ type Federation struct {
 	PeerList  []Peer `yaml:"peers"`
 }
 
-// Peer is another site, pinned by its node's key.
+// Peer is another site, pinned by its node's key, and by its SiteID if that is given.
 type Peer struct {
 	Name  trust.SiteName `yaml:"name"`
 	Node  trust.NodeID   `yaml:"node"`
 	Addr  string         `yaml:"addr"`  // host:port
 	Query bool           `yaml:"query"` // may ask us; default false
+	Site  trust.SiteID   `yaml:"site"`  // "": the first site record that has the node binds the name to its site
 }
 
 // API is the HTTPS listener for researchers and Beacon clients.

@@ -117,7 +117,7 @@ func (s *site) start(l *lemon) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := node.CreateState(c); err != nil {
+	if err := simulate.CreateState(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	s.importCohort(c)

@@ -163,7 +163,7 @@ func TestAlarmsRiseAndEnd(t *testing.T) {
 
 func reconfigured(t *testing.T, d *Desk, policies ...trust.IssuerPolicy) {
 	t.Helper()
-	if err := d.Reconfigure(policies, d.state.Load().peers); err != nil {
+	if err := d.Reconfigure(policies, pinned(d.state.Load().peers)); err != nil {
 		t.Fatal(err)
 	}
 }

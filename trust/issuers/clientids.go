@@ -38,7 +38,13 @@ func bind(s *state, self trust.SiteName) (map[string]map[trust.SiteName][]string
 			if _, known := p.PeerClientIDs[site]; known || a == nil || a.bundle == nil {
 				continue // unknown, or forked: it claims nothing that counts
 			}
-			for _, id := range slices.Compact(slices.Sorted(slices.Values(a.bundle.site.ClientIDs[issuer]))) {
+			announced := a.bundle.site.ClientIDs[issuer]
+			// A node's key lies on a machine, the root keys do not: where the site itself has
+			// said which ids are its own, its node cannot claim another's.
+			if recorded, ok := s.recorded[site]; ok {
+				announced = recorded[issuer]
+			}
+			for _, id := range slices.Compact(slices.Sorted(slices.Values(announced))) {
 				if written[id] {
 					alarms = append(alarms, Alarm{Code: AlarmClientID, Issuer: issuer, Site: site, Message: bounded(fmt.Sprintf(
 						"%q claims client id %.80q, which the configuration says is another site's; the claim is void", site, id))})

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,7 +34,7 @@ type Options struct {
 	Network string
 
 	Policies []trust.IssuerPolicy
-	Peers    map[trust.SiteName]trust.NodeID // this site not included
+	Peers    map[trust.SiteName]Peer // this site not included
 
 	Store   Store
 	Fetcher Fetcher
@@ -44,6 +43,15 @@ type Options struct {
 	Now     func() time.Time
 	Poll    time.Duration // 0: DefaultPoll
 	Log     *slog.Logger
+}
+
+// Peer is a site whose evidence is listened to.
+type Peer struct {
+	Node trust.NodeID
+	// Recorded tells that the site's own root-signed record is known. Then only that says
+	// which client ids are its own, whatever its node announces.
+	Recorded  bool
+	ClientIDs map[string][]string // by issuer
 }
 
 // Desk decides which keys are believed. All its methods may be called at any
@@ -158,7 +166,7 @@ func (d *Desk) checkIdentity() error {
 // Reconfigure replaces policies and peers. When it returns, the next View has
 // nothing of an issuer that was removed, and a removed peer weighs nothing. On an
 // error all stays as it was.
-func (d *Desk) Reconfigure(policies []trust.IssuerPolicy, peers map[trust.SiteName]trust.NodeID) error {
+func (d *Desk) Reconfigure(policies []trust.IssuerPolicy, peers map[trust.SiteName]Peer) error {
 	err := d.step(context.Background(), func(next *draft) error { return d.configure(next, policies, peers) }, false)
 	if err == nil {
 		d.kick()
@@ -171,7 +179,7 @@ func (d *Desk) Reconfigure(policies []trust.IssuerPolicy, peers map[trust.SiteNa
 }
 
 // configure puts the operator's word into a draft, or says what is wrong with it.
-func (d *Desk) configure(next *draft, policies []trust.IssuerPolicy, peers map[trust.SiteName]trust.NodeID) error {
+func (d *Desk) configure(next *draft, policies []trust.IssuerPolicy, peers map[trust.SiteName]Peer) error {
 	next.policies = make(map[string]trust.IssuerPolicy, len(policies))
 	next.pinned = map[string][]trust.Key{}
 	for _, p := range policies {
@@ -190,12 +198,18 @@ func (d *Desk) configure(next *draft, policies []trust.IssuerPolicy, peers map[t
 			next.pinned[p.Issuer] = keys
 		}
 	}
-	next.peers = maps.Clone(peers)
+	next.peers = make(map[trust.SiteName]trust.NodeID, len(peers))
+	next.recorded = make(map[trust.SiteName]map[string][]string, len(peers))
 	// Gossip names nodes and configuration names sites: a NodeID that stood for two sites
 	// would let one key vote twice.
 	next.sites = make(map[trust.NodeID]trust.SiteName, len(peers))
 	// A site that were its own peer would be its own witness.
-	for site, node := range peers {
+	for site, p := range peers {
+		node := p.Node
+		next.peers[site] = node
+		if p.Recorded {
+			next.recorded[site] = p.ClientIDs
+		}
 		if site == d.site || node == d.node {
 			return fmt.Errorf("peer %.70q is this site itself, by name or by NodeID", site)
 		}

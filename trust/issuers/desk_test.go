@@ -322,7 +322,7 @@ func TestChangeTravelsFast(t *testing.T) {
 				a := n.sites["a"]
 				p := n.witnessed("a", 2)
 				p.ClientIDs = []string{"node-a"}
-				if err := a.Reconfigure([]trust.IssuerPolicy{p}, n.peersOf("a")); err != nil {
+				if err := a.Reconfigure([]trust.IssuerPolicy{p}, pinned(n.peersOf("a"))); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(2 * time.Second)

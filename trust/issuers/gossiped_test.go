@@ -41,7 +41,7 @@ func TestGossipMakesNobodyTrusted(t *testing.T) {
 		if a.Refresh(t.Context(), stranger) {
 			t.Error("keys of a stranger were fetched")
 		}
-		if err := a.Reconfigure([]trust.IssuerPolicy{own, theirs[1]}, n.peersOf("a")); err != nil {
+		if err := a.Reconfigure([]trust.IssuerPolicy{own, theirs[1]}, pinned(n.peersOf("a"))); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)

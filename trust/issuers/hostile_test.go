@@ -15,7 +15,7 @@ func lone(t *testing.T, policies ...trust.IssuerPolicy) (*Desk, signer, *memory)
 	t.Helper()
 	self, peer, store := newSigner("a"), newSigner("p"), newMemory()
 	d, err := New(Options{Site: "a", Node: self.node, Key: self.private, Network: testNetwork, Policies: policies,
-		Peers: map[trust.SiteName]trust.NodeID{"p": peer.node, "q": newSigner("q").node}, Store: store, Fetcher: slowFetcher{}, Now: func() time.Time { return noon }})
+		Peers: pinned(map[trust.SiteName]trust.NodeID{"p": peer.node, "q": newSigner("q").node}), Store: store, Fetcher: slowFetcher{}, Now: func() time.Time { return noon }})
 	if err != nil {
 		t.Fatal(err)
 	}

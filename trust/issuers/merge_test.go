@@ -171,7 +171,7 @@ func TestStrangersLeaveNoTrace(t *testing.T) {
 	}
 	heir := newSigner("heir") // the site p goes on with another key
 	heir.site = "p"
-	if err := d.Reconfigure(nil, map[trust.SiteName]trust.NodeID{"p": heir.node}); err != nil {
+	if err := d.Reconfigure(nil, pinned(map[trust.SiteName]trust.NodeID{"p": heir.node})); err != nil {
 		t.Fatal(err)
 	}
 	if held := d.state.Load().author("p"); held != nil {

@@ -327,7 +327,7 @@ func (n *network) start(name trust.SiteName, store *memory, policies ...trust.Is
 	s := &site{signer: newSigner(name), mesh: n.mesh, heard: make(chan []byte, 64), store: store, ended: make(chan error, 1)}
 	s.setClock(n.wrong[name])
 	var err error
-	s.Desk, err = New(Options{Site: name, Node: s.signer.node, Key: s.private, Network: testNetwork, Policies: policies, Peers: n.peersOf(name),
+	s.Desk, err = New(Options{Site: name, Node: s.signer.node, Key: s.private, Network: testNetwork, Policies: policies, Peers: pinned(n.peersOf(name)),
 		Store: store, Fetcher: window{n.world, name}, Mesh: s, Heard: s.heard, Now: s.clock})
 	if err != nil {
 		n.t.Fatal(err)
@@ -397,4 +397,13 @@ func (n *network) sever(name trust.SiteName, cut bool) {
 	n.mesh.mu.Lock()
 	defer n.mesh.mu.Unlock()
 	n.mesh.cut[name] = cut
+}
+
+// pinned are peers of which no more is known than the operator's word.
+func pinned(nodes map[trust.SiteName]trust.NodeID) map[trust.SiteName]Peer {
+	peers := make(map[trust.SiteName]Peer, len(nodes))
+	for site, node := range nodes {
+		peers[site] = Peer{Node: node}
+	}
+	return peers
 }

@@ -30,7 +30,7 @@ func TestEachEntryIsNeeded(t *testing.T) {
 		was := a.state.Load()
 		open := func(store *memory) *Desk {
 			d, err := New(Options{Site: "a", Node: a.signer.node, Key: a.private, Network: testNetwork, Policies: []trust.IssuerPolicy{n.witnessed("a", 2)},
-				Peers: n.peersOf("a"), Store: store, Fetcher: slowFetcher{}})
+				Peers: pinned(n.peersOf("a")), Store: store, Fetcher: slowFetcher{}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -154,7 +154,7 @@ func TestMemoryAndDiskAgree(t *testing.T) {
 				rt.Fatalf("on a full disk: changed %v, error %v", changed, err)
 			}
 			again, err := New(Options{Site: "a", Node: d.node, Key: d.key, Network: testNetwork, Policies: []trust.IssuerPolicy{quorumPolicy(2, "p", "q")},
-				Peers: d.state.Load().peers, Store: store.backup(), Fetcher: slowFetcher{}, Now: d.now})
+				Peers: pinned(d.state.Load().peers), Store: store.backup(), Fetcher: slowFetcher{}, Now: d.now})
 			if err != nil {
 				rt.Fatal(err)
 			}

@@ -155,7 +155,7 @@ func TestOwnHeadsStayBelowTheRate(t *testing.T) {
 		before := a.Stats().OwnHeads
 		for i := range 60 {
 			p.ClientIDs = []string{fmt.Sprint("client-", i)}
-			if err := a.Reconfigure([]trust.IssuerPolicy{p}, n.peersOf("a")); err != nil {
+			if err := a.Reconfigure([]trust.IssuerPolicy{p}, pinned(n.peersOf("a"))); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(500 * time.Millisecond)

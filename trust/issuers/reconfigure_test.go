@@ -32,22 +32,22 @@ func TestReconfigure(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		must(a.Reconfigure([]trust.IssuerPolicy{policy}, map[trust.SiteName]trust.NodeID{"b": n.peers["b"]}))
+		must(a.Reconfigure([]trust.IssuerPolicy{policy}, pinned(map[trust.SiteName]trust.NodeID{"b": n.peers["b"]})))
 		if got := a.keys(testIssuer); got != "" {
 			t.Errorf("without c a believes %q", got)
 		}
-		must(a.Reconfigure([]trust.IssuerPolicy{policy}, n.peersOf("a")))
+		must(a.Reconfigure([]trust.IssuerPolicy{policy}, pinned(n.peersOf("a"))))
 		if got := a.keys(testIssuer); got != "k" || a.state.Load().author("c").place().Version < place.Version {
 			t.Errorf("with c again a believes %q", got)
 		}
 		wrongKey := n.peersOf("a")
 		wrongKey["c"] = newSigner("somebody else").node
-		must(a.Reconfigure([]trust.IssuerPolicy{policy}, wrongKey))
+		must(a.Reconfigure([]trust.IssuerPolicy{policy}, pinned(wrongKey)))
 		if got := a.keys(testIssuer); got != "" {
 			t.Errorf("with another node pinned for c a believes %q", got)
 		}
 		revision := a.View().Revision
-		must(a.Reconfigure(nil, n.peersOf("a")))
+		must(a.Reconfigure(nil, pinned(n.peersOf("a"))))
 		if _, ok := a.View().Lookup(testIssuer); ok || a.View().Revision <= revision {
 			t.Error("a removed issuer is still in the View")
 		}
@@ -58,13 +58,13 @@ func TestReconfigure(t *testing.T) {
 			t.Error("a removed issuer's keys are still stored")
 		}
 		// A configuration that is refused changes nothing.
-		must(a.Reconfigure([]trust.IssuerPolicy{policy}, n.peersOf("a")))
+		must(a.Reconfigure([]trust.IssuerPolicy{policy}, pinned(n.peersOf("a"))))
 		time.Sleep(time.Minute)
 		for name, refused := range map[string]func() error{
-			"twice":    func() error { return a.Reconfigure([]trust.IssuerPolicy{policy, policy}, n.peersOf("a")) },
-			"no name":  func() error { return a.Reconfigure([]trust.IssuerPolicy{{}}, n.peersOf("a")) },
-			"itself":   func() error { return a.Reconfigure(nil, n.peers) },
-			"one node": func() error { return a.Reconfigure(nil, map[trust.SiteName]trust.NodeID{"b": "x", "c": "x"}) },
+			"twice":    func() error { return a.Reconfigure([]trust.IssuerPolicy{policy, policy}, pinned(n.peersOf("a"))) },
+			"no name":  func() error { return a.Reconfigure([]trust.IssuerPolicy{{}}, pinned(n.peersOf("a"))) },
+			"itself":   func() error { return a.Reconfigure(nil, pinned(n.peers)) },
+			"one node": func() error { return a.Reconfigure(nil, pinned(map[trust.SiteName]trust.NodeID{"b": "x", "c": "x"})) },
 			"manual": func() error {
 				return a.Reconfigure([]trust.IssuerPolicy{{Issuer: "x", Mode: trust.ModeManual, ManualJWKS: []byte("{}")}}, nil)
 			},
@@ -246,7 +246,7 @@ func TestReconfigureAmidTraffic(t *testing.T) {
 			p := n.witnessed("a", 2)
 			p.MaxStale = time.Duration(i+1) * time.Hour
 			all.Go(func() {
-				if err := a.Reconfigure([]trust.IssuerPolicy{p}, n.peersOf("a")); err != nil {
+				if err := a.Reconfigure([]trust.IssuerPolicy{p}, pinned(n.peersOf("a"))); err != nil {
 					t.Error(err)
 				}
 			})
@@ -262,7 +262,7 @@ func TestReconfigureAmidTraffic(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if err := a.Reconfigure([]trust.IssuerPolicy{n.witnessed("a", 2)}, n.peersOf("a")); err != nil {
+		if err := a.Reconfigure([]trust.IssuerPolicy{n.witnessed("a", 2)}, pinned(n.peersOf("a"))); err != nil {
 			t.Fatal(err)
 		}
 		n.everybody(2*time.Minute, "k")

@@ -18,6 +18,9 @@ type state struct {
 	pinned   map[string][]trust.Key // mode manual, parsed once
 	peers    map[trust.SiteName]trust.NodeID
 	sites    map[trust.NodeID]trust.SiteName
+	// recorded are the client ids that peers' root-signed records say; a peer whose record is
+	// not known has no entry.
+	recorded map[trust.SiteName]map[string][]string
 
 	// authors outlive their peer: one that is pinned again later cannot be made to
 	// start from an older head. Those who are not pinned weigh nothing.

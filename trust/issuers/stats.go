@@ -92,3 +92,15 @@ func (c *clockSuspects) alarms(now time.Time) []Alarm {
 func (d *Desk) Alarms() []Alarm {
 	return append(slices.Clone(d.state.Load().alarms), d.clock.alarms(d.now())...)
 }
+
+// HeadAges gives how old the newest head of each site is that any is held of.
+func (d *Desk) HeadAges() map[trust.SiteName]time.Duration {
+	s, now := d.state.Load(), d.now()
+	ages := map[trust.SiteName]time.Duration{}
+	for site := range s.peers {
+		if a := s.author(site); a != nil && a.bundle != nil {
+			ages[site] = max(now.Sub(a.bundle.head.issued()), 0)
+		}
+	}
+	return ages
+}

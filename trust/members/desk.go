@@ -97,7 +97,7 @@ func New(o Options) (*Desk, error) {
 		return nil, err
 	}
 	if _, ok := first.own.Record().NodeKey(d.node); !ok {
-		return nil, fmt.Errorf("%w: it names %v, and this is %s; sign a new one with 'candignode site update'", ErrOtherNode, first.own.Record().NodeIDs(), d.node)
+		return nil, fmt.Errorf("%w: it names %v, and this is %s; put the key that it names in its place (node.key.new beside it, if a replacement broke off)", ErrOtherNode, first.own.Record().NodeIDs(), d.node)
 	}
 	next := first.draft(d.o.Now())
 	if next.genesis.Name == "" {

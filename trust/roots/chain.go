@@ -203,6 +203,15 @@ func (c *Chain) At(epoch, update int64) (Record, bool) {
 	return c.steps[i].Record, true
 }
 
+// DigestAt gives the digest of the record at a place, and false if the chain has none there.
+func (c *Chain) DigestAt(epoch, update int64) (trust.Digest, bool) {
+	i := slices.IndexFunc(c.steps, func(s step) bool { return s.Epoch == epoch && s.Update == update })
+	if i < 0 {
+		return trust.Digest{}, false
+	}
+	return c.steps[i].digest, true
+}
+
 // HasNode tells whether any record of the chain, old or new, names the node: a pin that
 // an operator wrote down stays good when the node's key is replaced.
 func (c *Chain) HasNode(id trust.NodeID) bool {
