@@ -24,6 +24,7 @@ import (
 	"github.com/candignode/candignode/node/config"
 	"github.com/candignode/candignode/query"
 	"github.com/candignode/candignode/query/source/variants"
+	"github.com/candignode/candignode/simulate"
 	"github.com/candignode/candignode/store"
 	"github.com/candignode/candignode/trust/audit"
 )
@@ -208,6 +209,9 @@ func (e *edge) data() {
 		Dataset: "cohort", Assembly: query.GRCh37, Files: []string{filepath.Join(e.dir, "cohort.vcf")}, Dir: node.ReleasesDir(c), Now: at,
 	})
 	if err != nil {
+		e.t.Fatal(err)
+	}
+	if err := simulate.CreateState(e.t.Context(), c); err != nil {
 		e.t.Fatal(err)
 	}
 	state, err := store.Open(node.StatePath(c), store.Options{Now: func() time.Time { return at.Add(-time.Hour) }})

@@ -109,7 +109,7 @@ func TestBrokenStore(t *testing.T) {
 			return err
 		}
 		for key, value := range map[string]string{
-			keyOwn: string(n.sites["b"].store.backup().entries[keyOwn]), keyFloor: `"x"`, keyRevision: `-`, keySaid: `[]`, keyFetch + testIssuer: `{"at":"x"}`,
+			keyOwn: strings.Replace(string(n.sites["a"].store.backup().entries[keyOwn]), `"head":"ey`, `"head":"ex`, 1), keyFloor: `"x"`, keyRevision: `-`, keySaid: `[]`, keyFetch + testIssuer: `{"at":"x"}`,
 		} {
 			store := a.store.backup()
 			store.entries[key] = []byte(value)

@@ -131,6 +131,7 @@ func New(o Options) (*Desk, error) {
 	next.authors, next.fetches = map[trust.SiteName]*author{}, map[string]fetchState{}
 	next.withheld = map[string]map[string]bool{}
 	self := pin{d.network, d.site, d.node}
+	next.self = self
 	if err := d.store.LoadEvidence(func(key string, value []byte) error {
 		// A store may lend its bytes for the call only.
 		return next.load(key, bytes.Clone(value), self)

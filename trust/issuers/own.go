@@ -120,7 +120,7 @@ func (d *Desk) nextOwn(next *draft, force bool) (wireBundle, error) {
 // saveOwn is written before anything is sent. What must be reached after a recovery is in
 // it too: a node that crashed in between would otherwise sign the old epoch again.
 func (d *draft) saveOwn() {
-	stored := storedOwn{Raise: d.own.raise, Beyond: d.own.beyond}
+	stored := storedOwn{Node: d.self.node, Net: d.self.net(), Raise: d.own.raise, Beyond: d.own.beyond}
 	if d.own.bundle != nil {
 		stored.Bundle = &d.own.bundle.records
 	}

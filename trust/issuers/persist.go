@@ -35,9 +35,11 @@ type storedAuthor struct {
 
 // storedOwn is this site's own place.
 type storedOwn struct {
-	Bundle *wireBundle `json:"bundle,omitempty"`
-	Raise  int64       `json:"raise,omitempty"`  // the next head must be of at least this epoch
-	Beyond int64       `json:"beyond,omitempty"` // and above this version
+	Node   trust.NodeID `json:"node,omitempty"`
+	Net    string       `json:"net,omitempty"`
+	Bundle *wireBundle  `json:"bundle,omitempty"`
+	Raise  int64        `json:"raise,omitempty"`  // the next head must be of at least this epoch
+	Beyond int64        `json:"beyond,omitempty"` // and above this version
 }
 
 type storedFetch struct {
@@ -137,12 +139,16 @@ func (d *draft) load(key string, value []byte, self pin) error {
 	return nil
 }
 
-// loadOwn reads what this site last said. It must be this node's: to go on from another
-// node's place would be a fork.
+// loadOwn reads what this site last said. What another node said, before the site replaced its
+// key, or in another network, is left behind: there this node has said nothing yet, and to go
+// on from another's place would be a fork.
 func (d *draft) loadOwn(value []byte, self pin) error {
 	var stored storedOwn
 	if err := jose.Unmarshal(value, &stored); err != nil {
 		return err
+	}
+	if stored.Node != "" && stored.Node != self.node || stored.Net != "" && stored.Net != self.net() {
+		return nil
 	}
 	d.own = ownHistory{raise: stored.Raise, beyond: stored.Beyond}
 	if stored.Bundle == nil {

@@ -25,6 +25,7 @@ type state struct {
 	// authors outlive their peer: one that is pinned again later cannot be made to
 	// start from an older head. Those who are not pinned weigh nothing.
 	authors map[trust.SiteName]*author
+	self    pin // this node, in its network
 	own     ownHistory
 	fetches map[string]fetchState
 
