@@ -29,7 +29,7 @@ func (n *Node) doors(c *config.Config) error {
 		Ready:          n.Ready,
 		RequestTimeout: c.Limits.QueryTimeout, MaxConcurrent: c.Limits.ConcurrentQuestions,
 		ExternalURL: c.API.ExternalURL, Issuers: func() []trust.IssuerPolicy { return n.current().config.IssuerPolicies() },
-		Proofs: n.proofs, Certificates: clientAuth(c) != tls.NoClientCert, KeySet: n.published(),
+		Proofs: n.proofs, Certificates: clientAuth(c) != tls.NoClientCert, KeySet: n.published(), SiteID: n.members.View().Self.ID,
 		Log: n.log.With("part", "web"), Now: n.now,
 	}
 	if n.sessions != nil {

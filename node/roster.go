@@ -74,7 +74,7 @@ func witnesses(v *members.View) map[trust.SiteName]issuers.Peer {
 	peers := map[trust.SiteName]issuers.Peer{}
 	for _, s := range v.Sites {
 		if s.Admitted && s.Node != "" {
-			peers[s.Name] = issuers.Peer{Node: s.Node, Recorded: s.Epoch > 0, ClientIDs: s.ClientIDs}
+			peers[s.Name] = issuers.Peer{Node: s.Node, Recorded: s.Epoch > 0, ClientIDs: s.ClientIDs, Site: s.ID, Issuers: s.Issuers}
 		}
 	}
 	return peers
@@ -127,6 +127,9 @@ func (n *Node) followRoster(ctx context.Context) error {
 func (n *Node) listenTo(v *members.View) error {
 	n.reloading.Lock()
 	defer n.reloading.Unlock()
+	if err := n.issuers.BeHome(v.Self.Issuers); err != nil {
+		return err
+	}
 	return n.issuers.Reconfigure(policies(n.current().config, v), witnesses(v))
 }
 

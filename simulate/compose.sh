@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs five sites and their issuers in containers, has a sixth join them, and plays what
-# happens to a federation in its years: sites that stop, are cut off, are killed, lose
-# UDP, are restored from an old backup, and are thrown out; an issuer that rotates and
+# happens to a federation in its years: sites that stop, are cut off, are killed, are
+# restored from an old backup, and are thrown out; an issuer that rotates and
 # withdraws its key; most witnesses gone. It asks the same question each time and checks
 # every answer.
 #
@@ -150,19 +150,6 @@ asked "one node killed" "uhn=ok bcgsc=ok exit=4"
 "${compose[@]}" start chus >/dev/null 2>&1
 wait_until 60 "the killed node coming back" settled
 asked "the killed node is back" "$(all_ok)"
-
-# No UDP at one site: the same streams over TCP.
-udp() { nsenter -t "$(docker inspect -f '{{.State.Pid}}' "$(container mcgill)")" -n iptables "$1" "$2" -p udp ! --sport 53 ! --dport 53 -j DROP; }
-if [ "$(id -u)" = 0 ] && command -v nsenter >/dev/null && command -v iptables >/dev/null && udp -A INPUT 2>/dev/null; then
-  # Docker's own DNS answers on a rewritten port, so only what comes from other hosts is dropped.
-  nsenter -t "$(docker inspect -f '{{.State.Pid}}' "$(container mcgill)")" -n iptables -I INPUT -i lo -j ACCEPT
-  by_tcp() { site uhn sites list --json | awk -F'"' '/"site":/ {site=$4} /"carrier":/ && site=="mcgill" {print $4}' | grep -qx tcp; }
-  wait_until 120 "the site without UDP coming back over TCP" by_tcp
-  soon 60 "a site without UDP" "$(all_ok)"
-  udp -D INPUT
-else
-  say "skipped: a site without UDP (needs root, nsenter and iptables)"
-fi
 
 "$candignode" simulate rotate --dir "$CANDIGNODE_SIMULATE_DIR/issuer" --issuer broker
 soon 60 "the issuer's key rotated" "$(all_ok)"

@@ -40,6 +40,15 @@ type IssuerPolicy struct {
 	Kinds  []Kind
 	Mode   Mode
 
+	// Home is the site that the operator takes for the issuer's home, if its record and the
+	// issuer's own origin say so, too. "": nobody.
+	Home SiteName
+	// Groups names the vantage of witnesses: those of one group count once. A witness that
+	// is not named is a group of its own.
+	Groups map[SiteName]string
+	// NoContinuity believes a key set that has nothing in common with the one before at once.
+	NoContinuity bool
+
 	Witnesses []SiteName // whose observations count; used by the quorum modes
 	K         int        // how many of them are needed
 

@@ -14,7 +14,8 @@ import (
 
 func issuersCommand() *cobra.Command {
 	return group("issuers", "The issuers this site trusts, and which of their keys it believes",
-		issuersListCommand(), issuersExplainCommand("explain"), issuersExplainCommand("show"))
+		issuersListCommand(), issuersExplainCommand("explain"), issuersExplainCommand("show"),
+		issuersDistrustCommand(), issuersUndistrustCommand(), issuersApproveCommand(), issuersAcksCommand())
 }
 
 func issuersListCommand() *cobra.Command {
@@ -52,6 +53,9 @@ func issuersExplainCommand(name string) *cobra.Command {
 		fmt.Fprintf(out, "%s\n  trusted for %s, mode %s\n", printable(e.Issuer), words(e.Kinds), e.Mode)
 		if e.Problem != "" {
 			fmt.Fprintf(out, "  problem: %s\n", printable(e.Problem))
+		}
+		if e.Home != "" {
+			fmt.Fprintf(out, "  home: %s, which may take keys back for everybody\n", e.Home)
 		}
 		for _, alarm := range e.Alarms {
 			fmt.Fprintf(out, "  alarm: %s\n", printable(alarm.Message))

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/candignode/candignode/node/admin"
+	"github.com/candignode/candignode/simulate"
 	"github.com/candignode/candignode/trust"
 )
 
@@ -177,4 +178,30 @@ func TestStoryOfANewcomer(t *testing.T) {
 	if out, code := h.command("audit", "verify", "--config", made.Config); code != 0 {
 		t.Error(out)
 	}
+}
+
+// A key that must not be believed any more: the operator's word acts on the next question, and is
+// taken back by who said it.
+func TestStoryOfADistrustedIssuer(t *testing.T) {
+	h := openHospitals(t)
+	uhn, broker := h.plan.ConfigPath("uhn"), h.plan.IssuerName(simulate.Broker)
+	if out, code := h.command("issuers", "distrust", broker, "--reason", "stolen", "--config", uhn); code != 0 {
+		t.Fatal(out)
+	}
+	if _, err := h.ask(h.question(), nil); err == nil {
+		t.Error("a passport of a distrusted issuer was taken")
+	}
+	if out, _ := h.command("issuers", "explain", broker, "--config", uhn); !strings.Contains(out, "distrusted by this site's operator") || !strings.Contains(out, "stolen") {
+		t.Errorf("explain: %s", out)
+	}
+	if out, _ := h.command("issuers", "acks", "--config", uhn); !strings.Contains(out, "here only") {
+		t.Errorf("acks: %s", out)
+	}
+	if out, code := h.command("issuers", "approve", broker, "--keys", "--config", uhn); code != 1 || !strings.Contains(out, "no key set of this issuer is held back") {
+		t.Errorf("approve: %d %s", code, out)
+	}
+	if out, code := h.command("issuers", "undistrust", broker, "--config", uhn); code != 0 {
+		t.Fatal(out)
+	}
+	h.mustAnswer("uhn", "bcgsc", "chus")
 }

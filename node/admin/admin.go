@@ -120,6 +120,10 @@ func New(o Options) http.Handler {
 	route("GET /v1/issuers", d.issuers)
 	route("GET /v1/issuers/explain", d.explain)
 	route("POST /v1/issuers/refresh", d.refresh)
+	route("POST /v1/issuers/distrust", d.distrust)
+	route("POST /v1/issuers/undistrust", d.undistrust)
+	route("POST /v1/issuers/approve", d.approveKeys)
+	route("GET /v1/issuers/acknowledgements", d.acknowledgements)
 	route("GET /v1/datasets", d.datasets)
 	route("POST /v1/datasets", d.register)
 	route("DELETE /v1/datasets/{id}", d.remove)
@@ -161,7 +165,7 @@ func (d door) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusInternalServerError
 	switch {
 	case errors.Is(err, ErrBadRequest), errors.Is(err, query.ErrRequest), errors.Is(err, members.ErrInvite),
-		errors.Is(err, members.ErrNetwork), errors.Is(err, members.ErrOtherNode), errors.Is(err, roots.ErrRecord):
+		errors.Is(err, issuers.ErrTombstone), errors.Is(err, issuers.ErrNothingHeld), errors.Is(err, members.ErrNetwork), errors.Is(err, members.ErrOtherNode), errors.Is(err, roots.ErrRecord):
 		status = http.StatusBadRequest
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, issuers.ErrNotConfigured), errors.Is(err, members.ErrUnknownSite):
 		status = http.StatusNotFound

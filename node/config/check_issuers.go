@@ -18,8 +18,50 @@ func (i *Issuer) fillDefaults(n *notes, at string) {
 	if i.is(trust.KindClaims) {
 		orDefault(n, at+".claims.names", &i.Claims.Names, []string{passportClaim})
 	}
+	orDefault(n, at+".continuity", &i.Continuity, "on")
 	if i.usesWitnesses() {
-		orDefault(n, at+".k", &i.K, max(2, len(i.Witnesses)/2+1))
+		orDefault(n, at+".k", &i.K, max(2, i.vantages()/2+1))
+	}
+}
+
+// vantages is how many votes its witnesses have.
+func (i *Issuer) vantages() int {
+	grouped, groups := map[trust.SiteName]bool{}, 0
+	for _, g := range i.Groups {
+		groups++
+		for _, w := range g.Witnesses {
+			grouped[w] = true
+		}
+	}
+	for _, w := range i.Witnesses {
+		if !grouped[w] {
+			groups++
+		}
+	}
+	return groups
+}
+
+// checkGroups is about vantages and continuity.
+func (c *Config) checkGroups(n *notes, at string, i *Issuer) {
+	seen := map[trust.SiteName]int{}
+	for j, g := range i.Groups {
+		key := item(at+".groups", j)
+		if _, err := trust.ParseSiteName(string(g.Name)); err != nil {
+			n.problem(key+".name", "write a short word for the vantage, such as canarie", "%v", err)
+		}
+		for k, w := range g.Witnesses {
+			if !slices.Contains(i.Witnesses, w) {
+				n.problem(item(key+".witnesses", k), "name it among the issuer's witnesses, too", "%.80q is no witness of this issuer", string(w))
+			}
+			once(n, seen, at+".groups", item(key+".witnesses", k), w, j)
+		}
+	}
+	oneOf(n, at+".continuity", i.Continuity, "on", "off")
+	if i.Continuity == "off" {
+		n.warn(at+".continuity", "remove it once the issuer rotates its keys one after the other", "a key set that replaces all keys at once is believed at once, also a thief's")
+	}
+	if i.Home != "" && i.Home != c.Site.Name && !c.hasPeer(i.Home) {
+		n.warn(at+".home", c.peerHint(i.Home), "%.80q is not one of federation.peers; it counts if 'candignode sites list' shows a member of that name", string(i.Home))
 	}
 }
 
@@ -115,6 +157,7 @@ func (c *Config) checkMode(n *notes, at string, i *Issuer) {
 		oneOf(n, key, string(i.Mode), string(trust.ModeManual), string(trust.ModeDirect), string(trust.ModeDirectQuorum))
 	}
 	c.checkWitnesses(n, at, i)
+	c.checkGroups(n, at, i)
 	key = at + ".jwks_file"
 	if i.Mode == trust.ModeManual && i.JWKSFile == "" {
 		n.problem(key, "name the file with the issuer's JSON Web Key Set", "is missing; mode manual believes only the keys in it")
@@ -149,8 +192,10 @@ func (c *Config) checkWitnesses(n *notes, at string, i *Issuer) {
 	case len(i.Witnesses) < 2:
 		n.problem(at+".witnesses", "name at least two peers that watch this issuer, or write mode: direct (or manual) in a network of two",
 			"%d named; mode direct+quorum, the default, needs at least 2", len(i.Witnesses))
-	case i.K < 2 || i.K > len(i.Witnesses):
-		n.problem(at+".k", fmt.Sprintf("write a number from 2 to %d", len(i.Witnesses)), "%d of %d witnesses cannot be asked for", i.K, len(i.Witnesses))
+	case i.vantages() < 2:
+		n.problem(at+".k", "name witnesses of another vantage", "all witnesses are of one group, and have one vote; at least 2 are needed")
+	case i.K < 2 || i.K > i.vantages():
+		n.problem(at+".k", fmt.Sprintf("write a number from 2 to %d", i.vantages()), "%d of %d witnesses cannot be asked for", i.K, i.vantages())
 	}
 }
 

@@ -102,6 +102,9 @@ type Issuer struct {
 	Mode                  trust.Mode       `yaml:"mode"`
 	Witnesses             []trust.SiteName `yaml:"witnesses"`
 	K                     int              `yaml:"k"`
+	Home                  trust.SiteName   `yaml:"home"`
+	Groups                []Group          `yaml:"groups"`
+	Continuity            string           `yaml:"continuity"` // on, off
 	ClientIDs             []string         `yaml:"client_ids"`
 	PeerClientIDs         []PeerClientIDs  `yaml:"peer_client_ids"`
 	AcceptUnboundFrom     []trust.SiteName `yaml:"accept_unbound_from"`
@@ -133,6 +136,12 @@ type Issuer struct {
 	jwks, ca           []byte
 	clientKey          *ecdsa.PrivateKey
 	secret, claimToken trust.AccessToken
+}
+
+// Group is one vantage: its witnesses have one vote together.
+type Group struct {
+	Name      trust.SiteName   `yaml:"name"`
+	Witnesses []trust.SiteName `yaml:"witnesses"`
 }
 
 // PeerClientIDs are one peer's client ids at an issuer, as its operator told us.

@@ -96,6 +96,11 @@ var oneProblem = []struct{ name, text, key, words string }{
 	{"one witness", start + peers + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], witnesses: [chus]}]", "issuers[0].witnesses", "at least 2"},
 	{"witness is us", start + peers + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], witnesses: [chus, bcgsc, uhn]}]", "issuers[0].witnesses[2]", "itself"},
 	{"witness twice", start + peers + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], witnesses: [chus, chus]}]", "issuers[0].witnesses[1]", "once"},
+	{"a group of strangers", start + peers + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], witnesses: [chus, bcgsc, msss], groups: [{name: canarie, witnesses: [uhn]}]}]", "issuers[0].groups[0].witnesses[0]", "among the issuer's witnesses"},
+	{"a witness of two groups", start + peers + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], witnesses: [chus, bcgsc, msss], groups: [{name: a, witnesses: [chus]}, {name: b, witnesses: [chus]}]}]", "issuers[0].groups[1].witnesses[0]", "once"},
+	{"one vantage", start + peers + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], witnesses: [chus, bcgsc], groups: [{name: a, witnesses: [chus, bcgsc]}]}]", "issuers[0].k", "vantage"},
+	{"no continuity", start + peers + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], witnesses: [chus, bcgsc], continuity: maybe}]", "issuers[0].continuity", "on"},
+	{"a peer of no SiteID", start + "federation: {peers: [{name: chus, node: chusaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, addr: 'c:1', site: x}]}", "federation.peers[0].site", "site show"},
 	{"k too small", start + peers + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], witnesses: [chus, bcgsc], k: 1}]", "issuers[0].k", "from 2 to 2"},
 	{"k too large", start + peers + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], witnesses: [chus, bcgsc], k: 3}]", "issuers[0].k", "from 2 to 2"},
 	{"max_stale", start + "issuers: [{issuer: 'https://a.org', kinds: [login], mode: direct, max_stale: 73h}]", "issuers[0].max_stale", "72h"},
@@ -332,6 +337,7 @@ func TestReloadNamesWhatNeedsARestart(t *testing.T) {
 		next.Federation.PeerList = slices.Clone(old.Federation.PeerList)
 		next.Broker.Clients = slices.Clone(old.Broker.Clients)
 		next.Issuers[0].PeerClientIDs = slices.Clone(old.Issuers[0].PeerClientIDs)
+		next.Issuers[0].Groups = slices.Clone(old.Issuers[0].Groups)
 		change(reflect.ValueOf(&next).Elem(), strings.ReplaceAll(key, "[]", ""))
 		named := Changes(old, &next)
 		if want := strings.ReplaceAll(key, "[]", "[0]"); !slices.Equal(named, []string{want}) {

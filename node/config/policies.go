@@ -54,6 +54,15 @@ func (c *Config) IssuerPolicies() []trust.IssuerPolicy {
 			}
 			p.PeerClientIDs[peer.Site] = slices.Clone(peer.ClientIDs)
 		}
+		p.Home, p.NoContinuity = i.Home, i.Continuity == "off"
+		for _, g := range i.Groups {
+			for _, w := range g.Witnesses {
+				if p.Groups == nil {
+					p.Groups = map[trust.SiteName]string{}
+				}
+				p.Groups[w] = string(g.Name)
+			}
+		}
 		if i.usesWitnesses() {
 			p.Witnesses, p.K = slices.Clone(i.Witnesses), i.K
 		}

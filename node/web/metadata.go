@@ -62,6 +62,17 @@ func resourceMetadata(e *exchange) error {
 	return e.answer(http.StatusOK, jsonType, m)
 }
 
+// homePath is where an issuer says which site is its home (trust-protocol.md, section 7, Home
+// authority); a node that is an issuer says it of itself.
+const homePath = "/.well-known/candignode-site"
+
+func homeSite(e *exchange) error {
+	if err := beacon.CheckInfo(e.parameters); err != nil {
+		return err
+	}
+	return e.answer(http.StatusOK, jsonType, map[string]trust.SiteID{"site": e.o.SiteID})
+}
+
 // authorizations answers OPTIONS: how to show who one is, and whose passports are
 // taken, before anybody sends one (DRS 1.3, Authorizations; passports.md, row 139).
 func authorizations(e *exchange) error {

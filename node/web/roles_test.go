@@ -76,6 +76,9 @@ func TestOptionsListWhoseCredentialsAreTaken(t *testing.T) {
 // The documents of a node that signs.
 func TestRoleDocuments(t *testing.T) {
 	w, _ := withRoles(t)
+	if a := w.send(http.MethodGet, "/.well-known/candignode-site", ""); a.Code != http.StatusOK || !strings.HasPrefix(a.Body.String(), `{"site":"`) {
+		t.Errorf("the issuer does not say which site is its home: %d %s", a.Code, a.Body)
+	}
 	if a := w.send(http.MethodGet, "/.well-known/openid-configuration", ""); a.Code != http.StatusOK || a.Body.String() != `{"issuer":"`+ownAddress+`"}` {
 		t.Errorf("%d %s", a.Code, a.Body)
 	}

@@ -69,6 +69,7 @@ func (o *Options) endpoints() map[string]endpoint {
 	}
 	if o.Broker != nil {
 		all["/.well-known/openid-configuration"] = endpoint{get: discovery}
+		all[homePath] = endpoint{get: homeSite}
 		all["/oauth/token"] = endpoint{post: token}
 		all["/oauth/userinfo"] = endpoint{get: userInfo, post: userInfo}
 	}

@@ -60,6 +60,8 @@ type Options struct {
 	// What a node need not be: without one, its paths are not there.
 	Sessions Sessions
 	SignIn   SignIn
+	// SiteID is what the issuer that this node is (Broker) names as its home.
+	SiteID   trust.SiteID
 	KeySet   func() ([]byte, error) // the public JSON Web Key Set of all that the node signs
 	Broker   Broker
 	Provider Provider // needs Sessions and SignIn

@@ -26,6 +26,7 @@ import (
 
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/issuers"
+	"github.com/candignode/candignode/trust/jose"
 )
 
 // Fetcher implements issuers.Fetcher. It may be used from many goroutines.
@@ -97,9 +98,35 @@ func (f *Fetcher) fetch(ctx context.Context, p trust.IssuerPolicy, prior issuers
 		got.NotModified = got.NotModified && unchanged
 		got.Sets = append(got.Sets, doc)
 	}
-	got.Keys, got.Rejected, err = issuers.KeysOf(p, got.Sets)
-	return got, err
+	if got.Keys, got.Rejected, err = issuers.KeysOf(p, got.Sets); err != nil || p.Home == "" {
+		return got, err
+	}
+	f.homeSite(ctx, c, p, prior, &got)
+	return got, nil
 }
+
+// homeSite reads the issuer's own statement whose home it is: {"site": SITEID} at
+// /.well-known/candignode-site, below the issuer as its discovery document is (trust-protocol.md, section
+// 7, Home authority). An issuer that makes none names nobody; that takes no key away.
+func (f *Fetcher) homeSite(ctx context.Context, c *http.Client, p trust.IssuerPolicy, prior issuers.Validators, got *issuers.Fetched) {
+	doc, unchanged, err := f.get(ctx, c, strings.TrimSuffix(p.Issuer, "/")+HomePath, prior)
+	if err != nil {
+		return // nobody is named; what else was fetched is good
+	}
+	got.NotModified = got.NotModified && unchanged
+	var said struct {
+		Site string `json:"site"`
+	}
+	if err := jose.Unmarshal(doc.Body, &said); err != nil {
+		return
+	}
+	if id, err := trust.ParseSiteID(said.Site); err == nil {
+		got.HomeSite = id
+	}
+}
+
+// HomePath is where an issuer says which site is its home.
+const HomePath = "/.well-known/candignode-site"
 
 // wellKnown composes the discovery address: the issuer without one terminating
 // slash, and the well-known part after it (OpenID Connect Discovery 1.0, section

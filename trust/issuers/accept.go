@@ -46,6 +46,12 @@ func (d *Desk) accept(ctx context.Context, w wireBundle) (bool, error) {
 		d.clock.suspect(w.Name, b.head.issued(), d.now())
 		return false, err
 	}
+	// Unexpired tombstones may not vanish between heads (section 6).
+	if held != nil && held.news(b.head) == newer && held.epoch() == b.head.Epoch {
+		if t, gone := vanished(held.bundle, b, d.now()); gone {
+			return false, refuse("%s dropped its tombstone for %s of %.200q, which has not ended", w.Name, t.Thumbprint, t.Issuer)
+		}
+	}
 	return d.merge(ctx, p, key, b.head, func(a *author) *author { return a.withBundle(p, key, b) })
 }
 

@@ -34,8 +34,10 @@ const (
 	AlarmRestored     = "epoch_raised"        // peers held newer heads of this site than it did itself
 	AlarmClientID     = "client_id_contested" // two sites claim one client id
 	AlarmTooLarge     = "observation_too_large"
-	AlarmClock        = "clock"         // heads arrive from the future, or this node's clock went back
-	AlarmLostEvidence = "lost_evidence" // something in the store could not be read
+	AlarmClock        = "clock"          // heads arrive from the future, or this node's clock went back
+	AlarmContinuity   = "keys_held_back" // a set that does not continue the one before
+	AlarmDistrusted   = "distrusted"     // a tombstone takes belief from a key that is shown
+	AlarmLostEvidence = "lost_evidence"  // something in the store could not be read
 )
 
 // findAlarms looks for what is wrong in the settled beliefs. Alarms are found anew at
@@ -104,6 +106,14 @@ func (d *draft) issuerAlarms(self trust.SiteName, issuer string) []Alarm {
 			add(AlarmBadKey, "key %.80q: %.300s", r.KeyID, r.Why)
 		}
 	}
+	if b.Held {
+		add(AlarmContinuity, "the issuer's key set does not continue the one that was believed before: ask the issuer, and confirm with 'candignode issuers approve --keys'")
+	}
+	for _, k := range b.Keys {
+		if k.Buried {
+			add(AlarmDistrusted, "key %s (kid %.80q) is still shown: %s", k.Thumbprint, k.KeyID, k.Why)
+		}
+	}
 	// A key that only witnesses see is no alarm: they polled first, or it is theirs to
 	// worry about. A key that this node itself was shown and they were not may be forged.
 	votes := map[string]int{}
@@ -113,7 +123,7 @@ func (d *draft) issuerAlarms(self trust.SiteName, issuer string) []Alarm {
 				votes[k.Thumbprint]++
 			}
 		}
-		if b.Needed > 0 && !k.Believed && votes[k.Thumbprint] < b.Needed && slices.ContainsFunc(f.Keys, func(o trust.Key) bool { return o.Thumbprint == k.Thumbprint }) {
+		if b.Needed > 0 && !k.Believed && !k.Buried && votes[k.Thumbprint] < b.Needed && slices.ContainsFunc(f.Keys, func(o trust.Key) bool { return o.Thumbprint == k.Thumbprint }) {
 			add(AlarmQuorum, "key %s (kid %.80q) was fetched by this node, but only %d of the %d witnesses needed see it", k.Thumbprint, k.KeyID, votes[k.Thumbprint], b.Needed)
 		}
 	}

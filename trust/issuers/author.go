@@ -180,7 +180,7 @@ func (a *author) withFork(p pin, key ed25519.PublicKey, f *forkProof) *author {
 func (a *author) witness() Witness {
 	w := Witness{Site: a.site, Forked: a.forked()}
 	if a.bundle != nil {
-		w.Issued, w.Observations = a.bundle.head.issued(), a.bundle.observations
+		w.Issued, w.Observations, w.Tombs = a.bundle.head.issued(), a.bundle.observations, a.bundle.tombs
 	}
 	return w
 }

@@ -28,6 +28,7 @@ func Believe(p trust.IssuerPolicy, ev Evidence, now time.Time) Belief {
 	switch p.Mode {
 	case trust.ModeManual:
 		b.Keys = believePinned(ev.Pinned)
+		bury(b, ev, now)
 		return b
 	case trust.ModeDirect:
 	case trust.ModeDirectQuorum:
@@ -55,7 +56,30 @@ func Believe(p trust.IssuerPolicy, ev Evidence, now time.Time) Belief {
 			b.Keys = append(b.Keys, c.judge(k, fetched, votes[print]))
 		}
 	}
+	bury(b, ev, now)
 	return b
+}
+
+// bury takes belief from every key that a tombstone of somebody who may says so of: this site's
+// operator, and the issuer's bound home, however old its newest head is. It comes last, so nothing
+// outweighs it, whatever came first (invariants 8 and 9).
+func bury(b Belief, ev Evidence, now time.Time) {
+	bury := func(tombs []Tombstone, who string) {
+		for i, k := range b.Keys {
+			for _, t := range tombs {
+				if t.buries(b.Issuer, k.Thumbprint, now) {
+					b.Keys[i].Believed, b.Keys[i].Buried, b.Keys[i].Until = false, true, time.Time{}
+					b.Keys[i].Why = fmt.Sprintf("distrusted by %s until %s: %.200s", who, t.Until.Format(time.RFC3339), t.Reason)
+				}
+			}
+		}
+	}
+	for _, w := range ev.Sites {
+		if ev.Home != "" && w.Site == ev.Home && !w.Forked {
+			bury(w.Tombs, fmt.Sprintf("the issuer's home %s", w.Site))
+		}
+	}
+	bury(ev.Buried, "this site's operator")
 }
 
 // vote is one witness' fresh sighting of a key.
@@ -114,6 +138,7 @@ func (c court) judge(k trust.Key, fetched bool, votes []vote) KeyBelief {
 // witnesses, the longest lasting first. A site has one vote for a key, however
 // often it says so.
 func countVotes(p trust.IssuerPolicy, ev Evidence, stale time.Duration, now time.Time) map[string][]vote {
+	// By vantage: witnesses of one group see the world through one window, and have one vote.
 	best := map[string]map[trust.SiteName]vote{}
 	for _, w := range ev.Sites {
 		if w.Site == ev.Self || !slices.Contains(p.Witnesses, w.Site) || w.Forked || !fresh(w.Issued, stale, now) {
@@ -128,8 +153,9 @@ func countVotes(p trust.IssuerPolicy, ev Evidence, stale time.Duration, now time
 				if best[print] == nil {
 					best[print] = map[trust.SiteName]vote{}
 				}
-				if old, ok := best[print][w.Site]; !ok || v.until.After(old.until) {
-					best[print][w.Site] = v
+				group := groupOf(p, w.Site)
+				if old, ok := best[print][group]; !ok || v.until.After(old.until) {
+					best[print][group] = v
 				}
 			}
 		}
@@ -144,6 +170,15 @@ func countVotes(p trust.IssuerPolicy, ev Evidence, stale time.Duration, now time
 		})
 	}
 	return votes
+}
+
+// groupOf gives the vantage of a witness. A group cannot have the name of a witness outside
+// of it: its name is marked.
+func groupOf(p trust.IssuerPolicy, site trust.SiteName) trust.SiteName {
+	if g, ok := p.Groups[site]; ok {
+		return trust.SiteName("group " + g)
+	}
+	return site
 }
 
 // fresh tells whether evidence of time at counts: not yet stale, and not from a
@@ -161,7 +196,7 @@ func needed(p trust.IssuerPolicy, self trust.SiteName) int {
 	distinct := map[trust.SiteName]bool{}
 	for _, w := range p.Witnesses {
 		if w != self {
-			distinct[w] = true
+			distinct[groupOf(p, w)] = true
 		}
 	}
 	return max(len(distinct)/2+1, 2)

@@ -13,7 +13,9 @@ type bundle struct {
 	head         signedHead
 	site         siteRecord
 	records      wireBundle // the verbatim bytes, as they are stored and relayed
+	parsed       []record   // of records.Records, in their order
 	observations []Observation
+	tombs        []Tombstone
 }
 
 // wireBundle is a bundle as it travels and as it is stored.
@@ -38,7 +40,7 @@ func (w wireBundle) size() int {
 // on the time: signatures, quotas, and that the records make exactly the head's
 // root. held holds observations that were verified before, by the digest of
 // their bytes.
-func (w wireBundle) verify(p pin, held map[trust.Digest]Observation) (*bundle, ed25519.PublicKey, error) {
+func (w wireBundle) verify(p pin, held map[trust.Digest]record) (*bundle, ed25519.PublicKey, error) {
 	if w.Name != p.site {
 		return nil, nil, refuse("the bundle is %.70q's, not %s's", w.Name, p.site)
 	}
@@ -75,12 +77,18 @@ func (w wireBundle) verify(p pin, held map[trust.Digest]Observation) (*bundle, e
 	// order, and order is not signed.
 	seen := map[string]bool{}
 	for i, r := range w.Records {
-		o, ok := held[hashes[i+1]]
+		parsed, ok := held[hashes[i+1]]
 		if !ok {
-			if o, err = openObs([]byte(r), p, key); err != nil {
+			if parsed, err = openRecord([]byte(r), p, key); err != nil {
 				return nil, nil, err
 			}
 		}
+		b.parsed = append(b.parsed, parsed)
+		if parsed.tomb != nil {
+			b.tombs = append(b.tombs, *parsed.tomb)
+			continue
+		}
+		o := *parsed.obs
 		if seen[o.Issuer] {
 			return nil, nil, refuse("%s has two observations of issuer %.200q", p.site, o.Issuer)
 		}
@@ -105,14 +113,14 @@ func (b *bundle) timely(now time.Time) error {
 	return nil
 }
 
-// held gives the observations of the newest bundle by the digest of their bytes.
-func (a *author) held() map[trust.Digest]Observation {
+// held gives the records of the newest bundle by the digest of their bytes.
+func (a *author) held() map[trust.Digest]record {
 	if a == nil || a.bundle == nil {
 		return nil
 	}
-	held := make(map[trust.Digest]Observation, len(a.bundle.observations))
+	held := make(map[trust.Digest]record, len(a.bundle.parsed))
 	for i, r := range a.bundle.records.Records {
-		held[trust.DigestOf([]byte(r))] = a.bundle.observations[i]
+		held[trust.DigestOf([]byte(r))] = a.bundle.parsed[i]
 	}
 	return held
 }

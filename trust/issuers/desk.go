@@ -52,6 +52,9 @@ type Peer struct {
 	// which client ids are its own, whatever its node announces.
 	Recorded  bool
 	ClientIDs map[string][]string // by issuer
+	// Site is its SiteID, and Issuers those that its record claims to be the home of.
+	Site    trust.SiteID
+	Issuers []string
 }
 
 // Desk decides which keys are believed. All its methods may be called at any
@@ -130,6 +133,7 @@ func New(o Options) (*Desk, error) {
 	next := (&state{}).draft(now)
 	next.authors, next.fetches = map[trust.SiteName]*author{}, map[string]fetchState{}
 	next.withheld = map[string]map[string]bool{}
+	next.accepted = map[string]accepted{}
 	self := pin{d.network, d.site, d.node}
 	next.self = self
 	if err := d.store.LoadEvidence(func(key string, value []byte) error {
@@ -201,6 +205,7 @@ func (d *Desk) configure(next *draft, policies []trust.IssuerPolicy, peers map[t
 	}
 	next.peers = make(map[trust.SiteName]trust.NodeID, len(peers))
 	next.recorded = make(map[trust.SiteName]map[string][]string, len(peers))
+	next.homes, next.ids = map[trust.SiteName][]string{}, map[trust.SiteName]trust.SiteID{}
 	// Gossip names nodes and configuration names sites: a NodeID that stood for two sites
 	// would let one key vote twice.
 	next.sites = make(map[trust.NodeID]trust.SiteName, len(peers))
@@ -209,7 +214,7 @@ func (d *Desk) configure(next *draft, policies []trust.IssuerPolicy, peers map[t
 		node := p.Node
 		next.peers[site] = node
 		if p.Recorded {
-			next.recorded[site] = p.ClientIDs
+			next.recorded[site], next.homes[site], next.ids[site] = p.ClientIDs, p.Issuers, p.Site
 		}
 		if site == d.site || node == d.node {
 			return fmt.Errorf("peer %.70q is this site itself, by name or by NodeID", site)

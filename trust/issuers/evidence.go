@@ -14,6 +14,10 @@ type Evidence struct {
 	Own    Fetch          // what this node fetched itself
 	Sites  []Witness      // every other site's word, whoever it is
 	Floor  time.Time      // the time that evaluation never falls below
+	// Buried are this operator's own tombstones, whose word needs nobody.
+	Buried []Tombstone
+	// Home is the issuer's bound home, or "": its tombstones count, and nobody else's.
+	Home trust.SiteName
 }
 
 // Fetch is this node's own newest successful fetch of an issuer. The zero Fetch
@@ -29,6 +33,7 @@ type Witness struct {
 	Forked       bool      // it signed two histories: it weighs nothing
 	Issued       time.Time // when it signed its newest head
 	Observations []Observation
+	Tombs        []Tombstone
 }
 
 // Observation is what a site fetched itself from an issuer over HTTPS.
@@ -45,6 +50,8 @@ type Belief struct {
 	Issuer string
 	Needed int // how many witnesses the policy asks for; 0 if none
 	Keys   []KeyBelief
+	// Held tells that keys are held back because they do not continue the set before.
+	Held bool
 	// Problem says why nothing can be believed at all, or is "".
 	Problem string
 }
@@ -53,6 +60,7 @@ type Belief struct {
 type KeyBelief struct {
 	trust.Key // Public is nil if only witnesses know the key
 	Believed  bool
+	Buried    bool      // a tombstone takes belief from it
 	Until     time.Time // when the evidence grows stale; zero unless believed
 	Why       string    // for people
 	SeenBy    []Sighting

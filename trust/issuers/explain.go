@@ -29,6 +29,9 @@ type Explanation struct {
 	Keys          []ExplainedKey     `json:"keys"`
 	OwnFetch      *ExplainedFetch    `json:"own_fetch,omitempty"`
 	Witnesses     []ExplainedWitness `json:"witnesses"`
+	Home          trust.SiteName     `json:"home,omitempty"` // bound: its tombstones count
+	Held          bool               `json:"held_back,omitempty"`
+	Tombstones    []Acknowledgement  `json:"tombstones"` // this site's own
 	Alarms        []Alarm            `json:"alarms"`
 }
 
@@ -40,6 +43,7 @@ type ExplainedKey struct {
 	Believed   bool       `json:"believed"`
 	Until      time.Time  `json:"until,omitzero"`
 	Why        string     `json:"why"`
+	Distrusted bool       `json:"distrusted,omitempty"`
 	SeenBy     []Sighting `json:"seen_by"`
 }
 
@@ -90,8 +94,14 @@ func (d *Desk) Explain(issuer string) (Explanation, error) {
 	for _, k := range b.Keys {
 		e.Keys = append(e.Keys, ExplainedKey{
 			Thumbprint: k.Thumbprint, KeyID: k.KeyID, Algorithm: k.Algorithm, Believed: k.Believed,
-			Until: k.Until, Why: k.Why, SeenBy: append([]Sighting{}, k.SeenBy...),
+			Until: k.Until, Why: k.Why, Distrusted: k.Buried, SeenBy: append([]Sighting{}, k.SeenBy...),
 		})
+	}
+	e.Home, e.Held, e.Tombstones = s.home(issuer), b.Held, []Acknowledgement{}
+	for _, a := range d.Acknowledgements() {
+		if a.Issuer == issuer {
+			e.Tombstones = append(e.Tombstones, a)
+		}
 	}
 	if p.Mode != trust.ModeManual {
 		// Shown even before the first fetch: "not yet" is an answer too.

@@ -51,8 +51,11 @@ type Fetched struct {
 	JWKSURI   string       // from the discovery document; "" without one
 	Metadata  trust.Digest // of the metadata that sites compare; zero without discovery
 	Sets      []Document
-	Keys      []trust.Key // of all sets, sorted by thumbprint and kid; never empty
-	Rejected  []jose.RejectedKey
+	// HomeSite is the site that the issuer's own origin names as its home; "" if it names
+	// none, or was not asked.
+	HomeSite trust.SiteID
+	Keys     []trust.Key // of all sets, sorted by thumbprint and kid; never empty
+	Rejected []jose.RejectedKey
 	// NotModified tells that the issuer confirmed every document held before.
 	NotModified bool
 }

@@ -91,6 +91,17 @@ const (
 	// maxClientIDs of one issuer in a site record, and the length of one.
 	maxClientIDs     = 32
 	maxClientIDBytes = 255
+	// MaxTombLife of a tombstone: a key that is bad for longer is bad for good, and its issuer has
+	// withdrawn it by then.
+	MaxTombLife = 366 * 24 * time.Hour
+	// maxTombs of this site's own, and maxReason of what one says, in bytes.
+	maxTombs  = 128
+	maxReason = 200
+	// holdTime is how long most witnesses must have seen a set that does not continue the one
+	// before (trust-protocol.md, section 7).
+	holdTime = 24 * time.Hour
+	// warnEvery is how often a peer that has not acknowledged a tombstone is told again.
+	warnEvery = 10 * time.Second
 	// maxDetail of one audit record or alarm, in bytes.
 	maxDetail = 1 << 10
 	// revisionStep is by how much the persisted bound of the revision runs

@@ -134,6 +134,7 @@ type world struct {
 	published map[string][]string                    // issuer: kids
 	shown     map[trust.SiteName]map[string][]string // a site that is shown something else; nil kids: it fails
 	fetches   map[trust.SiteName]int
+	home      trust.SiteID // that issuers name
 }
 
 func newWorld() *world {
@@ -185,7 +186,7 @@ func (w window) Fetch(ctx context.Context, p trust.IssuerPolicy, _ Validators) (
 		return Fetched{}, errors.New("the issuer does not answer")
 	}
 	body, _ := jwks(kids...)
-	f := Fetched{JWKSURI: p.Issuer + "/jwks", Discovery: Document{Address: p.Issuer + "/d", Body: []byte("{}")},
+	f := Fetched{HomeSite: w.home, JWKSURI: p.Issuer + "/jwks", Discovery: Document{Address: p.Issuer + "/d", Body: []byte("{}")},
 		Sets: []Document{{Address: p.Issuer + "/jwks", Body: body}}}
 	var err error
 	f.Keys, f.Rejected, err = KeysOf(p, f.Sets)
@@ -315,10 +316,11 @@ func (n *network) peersOf(name trust.SiteName) map[trust.SiteName]trust.NodeID {
 	return peers
 }
 
-// witnessed is a policy in which every other site is a witness.
+// witnessed is a policy in which every other site is a witness. Key sets need not continue
+// each other: that has tests of its own.
 func (n *network) witnessed(name trust.SiteName, k int) trust.IssuerPolicy {
 	return trust.IssuerPolicy{Issuer: testIssuer, Kinds: []trust.Kind{trust.KindPassport}, Mode: trust.ModeDirectQuorum,
-		K: k, Witnesses: slices.Sorted(maps.Keys(n.peersOf(name)))}
+		NoContinuity: true, K: k, Witnesses: slices.Sorted(maps.Keys(n.peersOf(name)))}
 }
 
 // start runs a site from a store.

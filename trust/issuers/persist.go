@@ -20,8 +20,10 @@ const (
 	keyFloor    = "floor"
 	keyRevision = "revision"
 	keySaid     = "believed"
-	keyAuthor   = "author/" // + site
-	keyFetch    = "fetch/"  // + issuer
+	keyTombs    = "tombs"
+	keyAccepted = "accepted/" // + issuer
+	keyAuthor   = "author/"   // + site
+	keyFetch    = "fetch/"    // + issuer
 )
 
 // storedAuthor is an author on disk: the signed bytes, verified again when read.
@@ -44,6 +46,7 @@ type storedOwn struct {
 
 type storedFetch struct {
 	At        int64            `json:"at"`
+	HomeSite  trust.SiteID     `json:"home,omitempty"`
 	JWKSURI   string           `json:"jwks_uri,omitempty"`
 	Metadata  trust.Digest     `json:"meta"`
 	Discovery Document         `json:"discovery"`
@@ -81,7 +84,7 @@ func (d *draft) saveAuthor(a *author) {
 // saveFetch writes the documents and not the keys: which keys they hold is the policy's
 // to say, and the policy may be another one at the next start.
 func (d *draft) saveFetch(issuer string, f fetchState) {
-	stored := storedFetch{At: f.at.Unix(), JWKSURI: f.JWKSURI, Metadata: f.Metadata,
+	stored := storedFetch{At: f.at.Unix(), HomeSite: f.HomeSite, JWKSURI: f.JWKSURI, Metadata: f.Metadata,
 		Discovery: f.Discovery, Sets: f.Sets, Since: map[string]int64{}}
 	for print, t := range f.since {
 		stored.Since[print] = t.Unix()
@@ -120,6 +123,12 @@ func (d *draft) load(key string, value []byte, self pin) error {
 		}
 	case key == keySaid:
 		err = jose.Unmarshal(value, &d.said)
+	case strings.HasPrefix(key, keyAccepted):
+		var set accepted
+		err = jose.Unmarshal(value, &set)
+		d.accepted[strings.TrimPrefix(key, keyAccepted)] = set
+	case key == keyTombs:
+		err = jose.Unmarshal(value, &d.tombs)
 	case strings.HasPrefix(key, keyAuthor):
 		site := trust.SiteName(strings.TrimPrefix(key, keyAuthor))
 		// The name comes from the entry's key and not from its value: evidence that
@@ -168,6 +177,7 @@ func (d *draft) loadFetch(issuer string, value []byte) error {
 		return err
 	}
 	f := fetchState{at: time.Unix(stored.At, 0).UTC(), since: map[string]time.Time{}}
+	f.HomeSite = stored.HomeSite
 	f.JWKSURI, f.Metadata, f.Discovery, f.Sets = stored.JWKSURI, stored.Metadata, stored.Discovery, stored.Sets
 	for print, t := range stored.Since {
 		f.since[print] = time.Unix(t, 0).UTC()

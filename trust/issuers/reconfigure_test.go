@@ -110,7 +110,7 @@ func TestPolicyChangesDuringAFetch(t *testing.T) {
 			simulate(t, func(t *testing.T) {
 				n := newNetwork(t, "a")
 				n.world.publish(testIssuer, "k")
-				p := trust.IssuerPolicy{Issuer: testIssuer, Mode: trust.ModeDirect}
+				p := trust.IssuerPolicy{Issuer: testIssuer, Mode: trust.ModeDirect, NoContinuity: true}
 				a := n.start("a", newMemory(), p)
 				ask(a)
 				time.Sleep(10 * time.Millisecond) // the fetch takes 50

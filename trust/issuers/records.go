@@ -20,6 +20,7 @@ const (
 	typHead = "candig-head+jwt"
 	typSite = "candig-site+jwt"
 	typObs  = "candig-obs+jwt"
+	typTomb = "candig-tomb+jwt"
 )
 
 // ErrRecord is wrapped by every refusal of something that a site signed.
@@ -157,6 +158,36 @@ func announcedKey(envelope []byte) ed25519.PublicKey {
 		return nil
 	}
 	return key
+}
+
+// keyOf gives the key of a node that is listened to.
+type keyOf = func(trust.NodeID) (ed25519.PublicKey, bool)
+
+// record is one record under a head: an observation, or a tombstone.
+type record struct {
+	obs  *Observation
+	tomb *Tombstone
+}
+
+// openRecord verifies a record of any kind. The kind stands in the header, which is signed: one is
+// never read as another.
+func openRecord(envelope []byte, p pin, key ed25519.PublicKey) (record, error) {
+	header, _, _ := bytes.Cut(envelope, []byte("."))
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(string(header))
+	var claim struct {
+		Typ string `json:"typ"`
+	}
+	if len(envelope) > MaxRecordBytes || err != nil || jose.Unmarshal(raw, &claim) != nil {
+		return record{}, refuse("a record of %s is no envelope", p.site)
+	}
+	switch claim.Typ {
+	case typTomb:
+		t, err := openTomb(envelope, p, only(p.node, key))
+		return record{tomb: &t}, err
+	default: // openObs says so if it is none
+		o, err := openObs(envelope, p, key)
+		return record{obs: &o}, err
+	}
 }
 
 // only answers for one node; jose.Open itself checks that the key hashes to it.

@@ -13,10 +13,13 @@ import (
 
 // Outcomes of audit.EventIssuer records.
 const (
-	outcomeBelieved  = "believed"
-	outcomeWithdrawn = "withdrawn"
-	outcomeForked    = "forked"
-	outcomeRestored  = "epoch raised"
+	outcomeBelieved   = "believed"
+	outcomeWithdrawn  = "withdrawn"
+	outcomeForked     = "forked"
+	outcomeDistrusted = "distrusted"
+	outcomeTrusted    = "distrust taken back"
+	outcomeConfirmed  = "keys confirmed"
+	outcomeRestored   = "epoch raised"
 )
 
 // report notes what changed in the beliefs since the audit log last heard: one

@@ -67,6 +67,7 @@ func (d *Desk) compare(ctx context.Context) {
 	defer tick.Stop()
 	known := map[trust.NodeID]bool{}
 	next := d.now().Add(jitter(antiEntropy))
+	warned := map[trust.NodeID]time.Time{}
 	for {
 		peers := d.connectedPeers(d.state.Load())
 		still := make(map[trust.NodeID]bool, len(peers))
@@ -78,6 +79,17 @@ func (d *Desk) compare(ctx context.Context) {
 			}
 		}
 		known = still
+		for _, node := range d.state.Load().unacked(peers) {
+			if last, ok := warned[node]; ok && within(last, d.now(), warnEvery) {
+				continue
+			}
+			warned[node] = d.now()
+			d.background(func(ctx context.Context) {
+				if err := d.warn(ctx, node); err != nil && !errors.Is(err, errNothing) {
+					d.log.Info("a peer has not acknowledged a tombstone yet", "node", node.Short(), "error", err)
+				}
+			})
+		}
 		if now := d.now(); !now.Before(next) {
 			next = now.Add(jitter(antiEntropy))
 			if len(peers) > 0 {

@@ -24,10 +24,15 @@ type state struct {
 
 	// authors outlive their peer: one that is pinned again later cannot be made to
 	// start from an older head. Those who are not pinned weigh nothing.
-	authors map[trust.SiteName]*author
-	self    pin // this node, in its network
-	own     ownHistory
-	fetches map[string]fetchState
+	authors  map[trust.SiteName]*author
+	self     pin // this node, in its network
+	own      ownHistory
+	fetches  map[string]fetchState
+	tombs    []ownTomb
+	accepted map[string]accepted         // by issuer
+	homeOf   []string                    // issuers whose home this site is, by its own record
+	homes    map[trust.SiteName][]string // and the peers'
+	ids      map[trust.SiteName]trust.SiteID
 
 	floor    time.Time // of evaluation time, from heads that were verified
 	revision uint64
@@ -72,6 +77,7 @@ func (s *state) draft(now time.Time) *draft {
 	next.authors = maps.Clone(s.authors)
 	next.fetches = maps.Clone(s.fetches)
 	next.withheld = maps.Clone(s.withheld)
+	next.accepted = maps.Clone(s.accepted)
 	next.replaced = make(chan struct{})
 	return &draft{state: &next, save: map[string][]byte{}, now: now}
 }
@@ -104,7 +110,10 @@ func (s *state) author(site trust.SiteName) *author {
 // evidence gathers what Believe is handed for one issuer.
 func (s *state) evidence(self trust.SiteName, issuer string) Evidence {
 	f := s.fetches[issuer]
-	ev := Evidence{Self: self, Pinned: s.pinned[issuer], Own: Fetch{f.at, f.Keys}, Floor: s.floor}
+	ev := Evidence{Self: self, Pinned: s.pinned[issuer], Own: Fetch{f.at, f.Keys}, Floor: s.floor, Home: s.home(issuer)}
+	for _, t := range s.tombs {
+		ev.Buried = append(ev.Buried, t.Tombstone)
+	}
 	for _, site := range slices.Sorted(maps.Keys(s.peers)) {
 		if a := s.author(site); a != nil {
 			ev.Sites = append(ev.Sites, a.witness())
@@ -113,16 +122,28 @@ func (s *state) evidence(self trust.SiteName, issuer string) Evidence {
 	return ev
 }
 
+// home gives the bound home of an issuer, or "". All three must say so: the operator, in the
+// issuer's policy; the site, in its root-signed record; and the issuer's own origin, by its
+// well-known statement (trust-protocol.md, section 7, Home authority).
+func (s *state) home(issuer string) trust.SiteName {
+	site := s.policies[issuer].Home
+	if site == "" || s.ids[site] == "" || !slices.Contains(s.homes[site], issuer) || s.fetches[issuer].HomeSite != s.ids[site] {
+		return ""
+	}
+	return site
+}
+
 // settle recomputes everything that follows from the evidence and the policies,
 // and notes what the audit log must hear. It does no I/O and looks at no clock
 // but the draft's.
 func (d *draft) settle(self trust.SiteName) {
 	old := d.view
+	d.bury()
 	// All issuers each time: that is a few hundred small sums, and a rule about which of
 	// them a change concerns would be one more thing to get wrong.
 	d.beliefs = make(map[string]Belief, len(d.policies))
 	for issuer, p := range d.policies {
-		b := Believe(p, d.evidence(self, issuer), d.now)
+		b := d.continues(issuer, Believe(p, d.evidence(self, issuer), d.now))
 		for i, k := range b.Keys {
 			if k.Believed && d.withheld[issuer][k.Thumbprint] {
 				b.Keys[i].Believed, b.Keys[i].Until = false, time.Time{}

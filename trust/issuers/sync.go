@@ -54,6 +54,8 @@ type syncRequest struct {
 	Have    map[trust.SiteName]place `json:"have,omitempty"`
 	Refresh string                   `json:"refresh,omitempty"` // please fetch this issuer now
 	Heads   []string                 `json:"heads,omitempty"`   // news, as gossip would bring it
+	// Bundles are what the asker must know was taken: its own newest head with its records.
+	Bundles []wireBundle `json:"bundles,omitempty"`
 }
 
 // syncAnswer brings what the asker lacks. Every part is signed by its author, so it
@@ -62,6 +64,8 @@ type syncAnswer struct {
 	Bundles []wireBundle `json:"bundles,omitempty"`
 	Forks   []wireFork   `json:"forks,omitempty"`
 	More    bool         `json:"more,omitempty"` // ask again: this was full
+	// Took acknowledges the head of the bundle that the asker brought: it is held, or a newer one.
+	Took trust.Digest `json:"took,omitzero"`
 }
 
 // wireFork is a forkProof as it travels.
@@ -75,8 +79,8 @@ type wireFork struct {
 // is no reason to be trusted with memory.
 func decodeRequest(b []byte) (syncRequest, error) {
 	var r syncRequest
-	if len(b) > MaxSyncRequestBytes {
-		return r, refuse("a sync request has %d bytes; at most %d are taken", len(b), MaxSyncRequestBytes)
+	if len(b) > MaxSyncBytes {
+		return r, refuse("a sync request has %d bytes; at most %d are taken", len(b), MaxSyncBytes)
 	}
 	if err := jose.Unmarshal(b, &r); err != nil {
 		return r, refuse("sync request: %w", err)
@@ -182,6 +186,9 @@ func (d *Desk) ServeSync(from trust.NodeID, request []byte) []byte {
 		d.refreshFor(site, r.Refresh)
 		s = d.state.Load()
 	}
+	if len(r.Bundles) > 0 {
+		return encode(syncAnswer{Took: d.acknowledge(site, r.Bundles[0])})
+	}
 	// Only news was brought, or a hint: who does not say what it has asks for nothing.
 	if r.Have == nil {
 		return []byte("{}")
@@ -199,6 +206,24 @@ func (d *Desk) ServeSync(from trust.NodeID, request []byte) []byte {
 		return nil // strings and integers always encode
 	}
 	return answer
+}
+
+// acknowledge takes a peer's own bundle and gives its head's hash if it is held now. Only the author itself is
+// answered so: it wants to know who has its word.
+func (d *Desk) acknowledge(site trust.SiteName, w wireBundle) trust.Digest {
+	if w.Name != site {
+		return trust.Digest{}
+	}
+	if _, err := d.accept(d.life, w); err != nil {
+		d.refused(site, err)
+		return trust.Digest{}
+	}
+	a := d.state.Load().author(site)
+	hash := trust.DigestOf([]byte(w.Head))
+	if a == nil || !slices.ContainsFunc(a.history, func(h signedHead) bool { return h.hash == hash }) {
+		return trust.Digest{}
+	}
+	return hash
 }
 
 // syncWith asks one connected peer for all that this node lacks.
