@@ -84,12 +84,13 @@ func (r *round) askPeers(ctx context.Context) {
 // sign makes the targets' messages, and each goes its way when it is ready.
 func (r *round) sign(ctx context.Context, targets []target) {
 	for _, t := range targets {
-		message, err := r.message(t)
+		message, id, err := r.message(t)
 		if err != nil {
 			r.o.Log.Error("a question could not be made ready for a peer", "site", t.peer.Site, "error", err)
 			r.arrivals <- arrival{part: failed(t.peer.Site, t.peer.Node, query.Failed, codeError)}
 			continue
 		}
+		t.forwarding = id
 		go r.askPeer(ctx, t, message)
 	}
 }
@@ -105,16 +106,17 @@ func (r *round) askPeer(ctx context.Context, t target, message []byte) {
 }
 
 // message makes what one target gets.
-func (r *round) message(t target) ([]byte, error) {
+func (r *round) message(t target) (message []byte, id string, err error) {
 	a := r.draft
 	a.Audience = t.peer.Node
 	a.Exporter = trust.Digest(t.line.Exporter())
 	a.ID = newID()
 	envelope, err := jose.Seal(assertionType, r.o.Key, &a)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return frame(envelope, r.tail)
+	message, err = frame(envelope, r.tail)
+	return message, a.ID, err
 }
 
 // call sends the message and gives what comes back, unread, or the part of a
@@ -141,7 +143,7 @@ func (r *round) call(ctx context.Context, t target, message []byte) arrival {
 		r.o.Log.Warn("a peer was asked and gave no response", "site", t.peer.Site, "error", err)
 		return failed(query.Failed, codeNoResponse)
 	}
-	return arrival{answered: true, peer: t.peer, response: b}
+	return arrival{answered: true, peer: t.peer, target: t, response: b}
 }
 
 // read makes the part from an arrival.
@@ -149,7 +151,18 @@ func (r *round) read(a arrival) query.Part {
 	if !a.answered {
 		return a.part
 	}
-	part, err := readResponse(a.response, a.peer, r.request)
+	key := a.target.line.Key()
+	answer, signed, claims, err := openAnswer(a.response, expected{
+		network: r.o.Network, node: a.peer.Node, key: key, self: r.o.Node,
+		transaction: r.request.Transaction, forwarding: a.target.forwarding, now: r.o.Now(),
+	})
+	var part query.Part
+	if err == nil {
+		part, err = readResponse(answer, a.peer, r.request)
+	}
+	if err == nil && signed != "" {
+		r.receipts = append(r.receipts, received{a.peer, claims, signed, part.Status, key})
+	}
 	if err != nil {
 		r.o.Log.Warn("a peer's response is not usable", "site", a.peer.Site, "transaction", r.request.Transaction, "error", err)
 		return failed(a.peer.Site, a.peer.Node, query.Failed, codeBadResponse)

@@ -73,8 +73,6 @@ func (a *assertion) checkAddress(o ReceiverOptions, in Incoming) *refusal {
 		return refuse("network", "made for the network %.80q", a.Network)
 	case a.Issuer != in.Node:
 		return refuse("issuer", "issued by node %.80q, which is not the peer", a.Issuer)
-	case a.Site != in.Site:
-		return refuse("issuer", "issued by site %.80q, which is not the peer", a.Site)
 	case a.Audience != o.Node:
 		return refuse("audience", "made for node %.80q", a.Audience)
 	case subtle.ConstantTimeCompare(a.Exporter[:], in.Exporter[:]) != 1:

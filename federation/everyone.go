@@ -112,6 +112,7 @@ func (e *Everyone) AskEach(ctx context.Context, caller trust.Caller, request que
 	}
 	go r.askSelf(work)
 	parts, err := r.collect(ctx)
+	r.keepReceipts(ctx)
 	if err != nil {
 		return query.Answer{}, err
 	}
@@ -143,13 +144,16 @@ type round struct {
 	tail     []byte
 	draft    assertion
 
+	receipts []received // of the parts that arrived; the goroutine that collects owns it
+
 	recorded chan struct{} // closed when the forwarding is durable
 	arrivals chan arrival
 }
 
 type target struct {
-	peer Peer
-	line Line
+	peer       Peer
+	line       Line
+	forwarding string // the id of what was sent to it; "" before
 }
 
 // arrival is what one goroutine came back with: a part, or the reason why there
@@ -161,6 +165,7 @@ type arrival struct {
 
 	answered bool // the part is to be read from peer's response
 	peer     Peer
+	target   target
 	response []byte
 }
 
@@ -173,7 +178,7 @@ func (r *round) findLines() {
 		line, err := r.o.Lines.Line(peer.Node)
 		switch {
 		case err == nil:
-			r.targets = append(r.targets, target{peer, line})
+			r.targets = append(r.targets, target{peer: peer, line: line})
 		case errors.Is(err, ErrBadVersion):
 			r.lost = append(r.lost, failed(peer.Site, peer.Node, query.BadVersion, codeBadVersion))
 		default:

@@ -35,6 +35,8 @@ type Line interface {
 	// Exporter gives the TLS exporter value of this very connection: the same at
 	// both ends, and never that of another connection.
 	Exporter() [32]byte
+	// Key is the peer's, as the handshake of this very connection proved it.
+	Key() ed25519.PublicKey
 	// Call sends one message and gives the peer's response, of at most
 	// MaxResponse bytes. When ctx ends it returns, and the peer learns that
 	// nobody waits. An error is one of this package's sentinels where it fits.

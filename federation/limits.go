@@ -22,6 +22,11 @@ const (
 	// 180 bytes take 18 KB.
 	MaxResponse = 64 << 10
 
+	// maxReceipt in bytes: its fixed members take about 500, the policy's revision a digest.
+	maxReceipt = 1 << 10
+	// maxPolicyRevision in bytes: a digest.
+	maxPolicyRevision = 128
+
 	// maxCount of individuals that one dataset may claim: more than there are
 	// people, and query.MaxSites times query.MaxDatasets of it add up without
 	// overflow and below 2^53, where programs that read JSON lose digits.

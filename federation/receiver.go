@@ -25,6 +25,9 @@ type ReceiverOptions struct {
 	Site    trust.SiteName
 	Node    trust.NodeID
 	Network string
+	Key     ed25519.PrivateKey // Node's: it signs the receipts
+	// Policy gives the revision of the policy that decides now; nil: "".
+	Policy func() string
 	// Authenticate verifies passports that origin forwarded, by this site's own
 	// trust, with the binding ladder. The caller's identity is the first one's.
 	// Its error's text must be safe to record: no token bytes.
@@ -55,6 +58,9 @@ func NewReceiver(o ReceiverOptions) *Receiver {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Policy == nil {
+		o.Policy = func() string { return "" }
 	}
 	return &Receiver{o: o}
 }
@@ -198,7 +204,7 @@ func (r *Receiver) answer(ctx context.Context, q *question, peer Peer) ([]byte, 
 	}
 	// From here on the caller is marked as another site's, and Everyone will
 	// not carry the question further, whoever asks it to.
-	caller.Origin = peer.Site
+	caller.Origin, caller.Forwarding = peer.Site, q.claims.ID
 	answer, err := r.o.Self.Ask(ctx, caller, q.request)
 	if err != nil {
 		return nil, refuse("answer", "%v", err)
@@ -209,6 +215,9 @@ func (r *Receiver) answer(ctx context.Context, q *question, peer Peer) ([]byte, 
 	}
 	part.Node = r.o.Node
 	response, err := encodeResponse(part)
+	if err == nil {
+		response, err = r.sealAnswer(response, q)
+	}
 	if err != nil {
 		return nil, refuse("answer", "%v", err)
 	}

@@ -131,7 +131,8 @@ func readResponse(b []byte, peer Peer, request query.Request) (query.Part, error
 		}
 		return failed(peer.Site, peer.Node, query.Refused, code), nil
 	}
-	if r.Site != peer.Site || r.Node != peer.Node {
+	// The node says who speaks. What a site calls itself may differ from its name here.
+	if r.Node != peer.Node {
 		return query.Part{}, fmt.Errorf("%w: it speaks for site %.80q, node %.80q", errResponse, r.Site, r.Node)
 	}
 	if r.Status != query.OK && len(r.Datasets) > 0 {

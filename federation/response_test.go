@@ -34,44 +34,48 @@ func TestLyingPeer(t *testing.T) {
 		"refused":          {response: refusedResponse, want: "refused"},
 		"busy":             {response: busyResponse, want: "refused"},
 
-		"empty":                  {response: ``, want: "error"},
-		"garbage":                {response: "\x00\xff<html>", want: "error"},
-		"null":                   {response: `null`, want: "error"},
-		"two answers":            {response: head + honest + `]}{}`, want: "error"},
-		"member twice":           {response: `{"status":"error","site":"bcgsc","node":"NODE","status":"ok","datasets":[` + honest + `]}`, want: "error"},
-		"oversized":              {response: head + honest + `]}` + strings.Repeat(" ", MaxResponse), want: "error"},
-		"100 MB":                 {response: strings.Repeat("[", 100<<20), want: "error"},
-		"for another site":       {response: strings.Replace(head, "bcgsc", "chus", 1) + honest + `]}`, want: "error"},
-		"for another node":       {response: strings.Replace(head, "NODE", "other", 1) + honest + `]}`, want: "error"},
-		"for no site":            {response: `{"status":"ok","datasets":[` + honest + `]}`, want: "error"},
-		"negative count":         {response: head + strings.Replace(honest, "12", "-12", 1) + `]}`, want: "error"},
-		"negative and not there": {response: head + `{"dataset":"d1","granularity":"count","exists":false,"count":-1,"precision":"exact"}]}`, want: "error"},
-		"more than there are":    {response: head + strings.Replace(honest, "12", "10000000001", 1) + `]}`, want: "error"},
-		"count that overflows":   {response: head + strings.Replace(honest, "12", "9223372036854775808", 1) + `]}`, want: "error"},
-		"count that is a half":   {response: head + strings.Replace(honest, "12", "1.5", 1) + `]}`, want: "error"},
-		"count and not exists":   {response: head + strings.Replace(honest, "true", "false", 1) + `]}`, want: "error"},
-		"exists and count zero":  {response: head + strings.Replace(honest, "12", "0", 1) + `]}`, want: "error"},
-		"no count":               {response: head + `{"dataset":"d1","granularity":"count","exists":true,"precision":"exact"}]}`, want: "error"},
-		"no precision":           {response: head + `{"dataset":"d1","granularity":"count","exists":true,"count":1}]}`, want: "error"},
-		"records":                {response: head + strings.Replace(honest, `"count"`, `"record"`, 1) + `]}`, want: "error", bend: func(q *query.Request) { q.Granularity = query.Record }},
-		"more than was asked":    {response: head + honest + `]}`, want: "error", bend: func(q *query.Request) { q.Granularity = query.Boolean }},
-		"boolean with a count":   {response: head + strings.Replace(honest, `"count"`, `"boolean"`, 1) + `]}`, want: "error"},
-		"dataset not asked for":  {response: head + honest + `]}`, want: "error", bend: func(q *query.Request) { q.Datasets = []string{"d2"} }},
-		"dataset with a script":  {response: head + strings.Replace(honest, "d1", "<script>", 1) + `]}`, want: "error"},
-		"dataset twice":          {response: head + honest + `,` + honest + `]}`, want: "error"},
-		"ok without a dataset":   {response: head + `]}`, want: "error"},
-		"denied with data":       {response: strings.Replace(head, `"ok"`, `"denied"`, 1) + honest + `]}`, want: "error"},
-		"101 datasets":           {response: head + numberedDatasets(honest, query.MaxDatasets+1) + `]}`, want: "error"},
-		"unreachable, it says":   {response: `{"site":"bcgsc","node":"NODE","status":"unreachable"}`, want: "error"},
-		"bad version, it says":   {response: `{"site":"bcgsc","node":"NODE","status":"bad_version"}`, want: "error"},
-		"a status of its own":    {response: `{"site":"bcgsc","node":"NODE","status":"fine"}`, want: "error"},
-		"members in other cases": {response: `{"Site":"bcgsc","Node":"NODE","Status":"ok"}`, want: "error"},
+		"empty":                   {response: ``, want: "error"},
+		"garbage":                 {response: "\x00\xff<html>", want: "error"},
+		"null":                    {response: `null`, want: "error"},
+		"two answers":             {response: head + honest + `]}{}`, want: "error"},
+		"member twice":            {response: `{"status":"error","site":"bcgsc","node":"NODE","status":"ok","datasets":[` + honest + `]}`, want: "error"},
+		"oversized":               {response: head + honest + `]}` + strings.Repeat(" ", MaxResponse), want: "error"},
+		"100 MB":                  {response: strings.Repeat("[", 100<<20), want: "error"},
+		"under a name of its own": {response: strings.Replace(head, "bcgsc", "chus", 1) + honest + `]}`, want: "ok:12"},
+		"for another node":        {response: strings.Replace(head, "NODE", "other", 1) + honest + `]}`, want: "error"},
+		"for no site":             {response: `{"status":"ok","datasets":[` + honest + `]}`, want: "error"},
+		"negative count":          {response: head + strings.Replace(honest, "12", "-12", 1) + `]}`, want: "error"},
+		"negative and not there":  {response: head + `{"dataset":"d1","granularity":"count","exists":false,"count":-1,"precision":"exact"}]}`, want: "error"},
+		"more than there are":     {response: head + strings.Replace(honest, "12", "10000000001", 1) + `]}`, want: "error"},
+		"count that overflows":    {response: head + strings.Replace(honest, "12", "9223372036854775808", 1) + `]}`, want: "error"},
+		"count that is a half":    {response: head + strings.Replace(honest, "12", "1.5", 1) + `]}`, want: "error"},
+		"count and not exists":    {response: head + strings.Replace(honest, "true", "false", 1) + `]}`, want: "error"},
+		"exists and count zero":   {response: head + strings.Replace(honest, "12", "0", 1) + `]}`, want: "error"},
+		"no count":                {response: head + `{"dataset":"d1","granularity":"count","exists":true,"precision":"exact"}]}`, want: "error"},
+		"no precision":            {response: head + `{"dataset":"d1","granularity":"count","exists":true,"count":1}]}`, want: "error"},
+		"records":                 {response: head + strings.Replace(honest, `"count"`, `"record"`, 1) + `]}`, want: "error", bend: func(q *query.Request) { q.Granularity = query.Record }},
+		"more than was asked":     {response: head + honest + `]}`, want: "error", bend: func(q *query.Request) { q.Granularity = query.Boolean }},
+		"boolean with a count":    {response: head + strings.Replace(honest, `"count"`, `"boolean"`, 1) + `]}`, want: "error"},
+		"dataset not asked for":   {response: head + honest + `]}`, want: "error", bend: func(q *query.Request) { q.Datasets = []string{"d2"} }},
+		"dataset with a script":   {response: head + strings.Replace(honest, "d1", "<script>", 1) + `]}`, want: "error"},
+		"dataset twice":           {response: head + honest + `,` + honest + `]}`, want: "error"},
+		"ok without a dataset":    {response: head + `]}`, want: "error"},
+		"denied with data":        {response: strings.Replace(head, `"ok"`, `"denied"`, 1) + honest + `]}`, want: "error"},
+		"101 datasets":            {response: head + numberedDatasets(honest, query.MaxDatasets+1) + `]}`, want: "error"},
+		"unreachable, it says":    {response: `{"site":"bcgsc","node":"NODE","status":"unreachable"}`, want: "error"},
+		"bad version, it says":    {response: `{"site":"bcgsc","node":"NODE","status":"bad_version"}`, want: "error"},
+		"a status of its own":     {response: `{"site":"bcgsc","node":"NODE","status":"fine"}`, want: "error"},
+		"members in other cases":  {response: `{"Site":"bcgsc","Node":"NODE","Status":"ok"}`, want: "error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			uhn := w.site("uhn")
-			uhn.lines["bcgsc"] = func(context.Context, []byte) ([]byte, error) {
-				return []byte(strings.Replace(c.response, "NODE", string(w.site("bcgsc").node), 1)), nil
+			uhn.lines["bcgsc"] = func(_ context.Context, m []byte) ([]byte, error) {
+				answer := strings.Replace(c.response, "NODE", string(w.site("bcgsc").node), 1)
+				if answer == refusedResponse || answer == busyResponse {
+					return []byte(answer), nil
+				}
+				return w.site("bcgsc").signs(m, answer), nil
 			}
 			uhn.lines["chus"] = func(context.Context, []byte) ([]byte, error) { return nil, ErrUnreachable }
 			q := aQuestion()

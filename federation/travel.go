@@ -36,7 +36,7 @@ func (r *round) travelsAlone() bool {
 // ladder, L3). What it takes to get them counts against the target's own time: the
 // others are not kept waiting.
 func (r *round) askAlone(ctx context.Context, t target) {
-	message, part := r.messageAlone(ctx, t)
+	message, part := r.messageAlone(ctx, &t)
 	if part != nil {
 		r.arrivals <- arrival{part: *part}
 		return
@@ -44,7 +44,7 @@ func (r *round) askAlone(ctx context.Context, t target) {
 	r.askPeer(ctx, t, message)
 }
 
-func (r *round) messageAlone(ctx context.Context, t target) ([]byte, *query.Part) {
+func (r *round) messageAlone(ctx context.Context, t *target) ([]byte, *query.Part) {
 	failed := func(status query.Status, code string) *query.Part {
 		part := failed(t.peer.Site, t.peer.Node, status, code)
 		return &part
@@ -60,7 +60,8 @@ func (r *round) messageAlone(ctx context.Context, t target) ([]byte, *query.Part
 		r.o.Log.Warn("no passport for a site", "site", t.peer.Site, "transaction", r.request.Transaction, "error", err)
 		return nil, failed(query.Failed, codeNoBroker)
 	}
-	message, err := r.messageFor(t, travel)
+	message, id, err := r.messageFor(*t, travel)
+	t.forwarding = id
 	if err != nil {
 		r.o.Log.Error("a question could not be made ready for a peer", "site", t.peer.Site, "error", err)
 		return nil, failed(query.Failed, codeError)
@@ -69,14 +70,14 @@ func (r *round) messageAlone(ctx context.Context, t target) ([]byte, *query.Part
 }
 
 // messageFor is message with passports of the target's own.
-func (r *round) messageFor(t target, travel Travel) ([]byte, error) {
+func (r *round) messageFor(t target, travel Travel) (message []byte, id string, err error) {
 	if travel.Identity.IsZero() || len(travel.Passports) == 0 {
-		return nil, fmt.Errorf("%d passports of %t identity", len(travel.Passports), !travel.Identity.IsZero())
+		return nil, "", fmt.Errorf("%d passports of %t identity", len(travel.Passports), !travel.Identity.IsZero())
 	}
 	alone := *r
 	tail, err := appendTail(make([]byte, 0, len(r.question)+1024), r.question, travel.Passports)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	alone.tail = tail
 	alone.draft.Caller = &travel.Identity

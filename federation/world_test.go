@@ -5,6 +5,9 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -106,7 +109,7 @@ func (w *world) sent() []sent {
 // restart gives h a new Receiver, as a new process would have.
 func (h *hospital) restart(boot time.Time) {
 	h.receiver = NewReceiver(ReceiverOptions{
-		Self: h.self, Site: h.name, Node: h.node, Network: "test",
+		Self: h.self, Site: h.name, Node: h.node, Network: "test", Key: h.key, Policy: func() string { return "policy of " + string(h.name) },
 		Authenticate: authenticate, Peer: h.peer, Boot: boot, Recorder: h.log,
 		Now: func() time.Time { return h.w.now() },
 	})
@@ -148,6 +151,8 @@ func exporterOf(a, b trust.SiteName, n int) [32]byte {
 	return sha256.Sum256(fmt.Appendf(nil, "%s|%s|%d", min(a, b), max(a, b), n))
 }
 
+func (l pretendLine) Key() ed25519.PublicKey { return l.to.key.Public().(ed25519.PublicKey) }
+
 func (l pretendLine) Exporter() [32]byte { return exporterOf(l.from.name, l.to.name, 1) }
 
 func (l pretendLine) Call(ctx context.Context, message []byte) ([]byte, error) {
@@ -158,6 +163,35 @@ func (l pretendLine) Call(ctx context.Context, message []byte) ([]byte, error) {
 		return call(ctx, message)
 	}
 	return l.to.receiver.Serve(ctx, l.incoming(message)), nil
+}
+
+// signs puts the hospital's receipt for a message before an answer, whatever that says.
+func (h *hospital) signs(message []byte, answer string) []byte {
+	m, err := parseMessage(message)
+	if err != nil {
+		h.w.t.Fatal(err)
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(string(m.assertion), ".")[1])
+	if err != nil {
+		h.w.t.Fatal(err)
+	}
+	var q question
+	if err := json.Unmarshal(payload, &q.claims); err != nil {
+		h.w.t.Fatal(err)
+	}
+	sealed, err := h.receiver.sealAnswer([]byte(answer), &q)
+	if err != nil {
+		return []byte(answer) // too large to be signed
+	}
+	return sealed
+}
+
+// unsigned gives a response without its receipt.
+func unsigned(b []byte) string {
+	if len(b) < 3 || b[0] != receiptVersion {
+		return string(b)
+	}
+	return string(b[3+int(binary.BigEndian.Uint16(b[1:])):])
 }
 
 func (l pretendLine) incoming(message []byte) Incoming {

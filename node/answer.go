@@ -26,7 +26,8 @@ func (n *Node) answer(c *config.Config) {
 		Deadline: c.Limits.QueryTimeout, PeerTimeout: c.Limits.PeerTimeout, Log: n.log.With("part", "federation"),
 	})
 	n.receiver = federation.NewReceiver(federation.ReceiverOptions{
-		Self: n.local, Site: site, Node: n.id, Network: n.network,
+		Self: n.local, Site: site, Node: n.id, Network: n.network, Key: n.key,
+		Policy:       func() string { return n.current().policy.Revision() },
 		Authenticate: n.authenticate, Peer: n.peer,
 		Boot: n.started, Recorder: n.store, Now: n.now, Log: n.log.With("part", "federation"),
 	})

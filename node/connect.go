@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 
@@ -109,6 +110,8 @@ func lineError(err error) error {
 type queryLine struct{ line *wire.Line }
 
 func (l queryLine) Exporter() [32]byte { return l.line.Exporter() }
+
+func (l queryLine) Key() ed25519.PublicKey { return l.line.Key() }
 
 func (l queryLine) Call(ctx context.Context, request []byte) ([]byte, error) {
 	response, err := l.line.Call(ctx, kindQuery, request)

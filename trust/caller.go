@@ -73,6 +73,9 @@ type Caller struct {
 	// Origin is the site that vouches for having authenticated the caller, or
 	// "" when the caller came to this node itself.
 	Origin SiteName
+	// Forwarding is the id of the forwarding that brought the caller's question; "" when it
+	// came to this node itself. It stands with each decision.
+	Forwarding string
 	// Passports are the accepted passports, and Sets the visas that came otherwise.
 	// Only forwarding opens them.
 	Passports []Passport

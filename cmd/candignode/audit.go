@@ -17,7 +17,7 @@ import (
 )
 
 func auditCommand() *cobra.Command {
-	return group("audit", "The record of every access", auditListCommand(), auditVerifyCommand())
+	return group("audit", "The record of every access", auditListCommand(), auditShowCommand(), auditBothCommand(), auditVerifyCommand())
 }
 
 func auditListCommand() *cobra.Command {
@@ -53,9 +53,11 @@ func auditListCommand() *cobra.Command {
 		if err != nil || asJSON {
 			return err
 		}
-		return table(list.OutOrStdout(), []string{"ENTRY", "TIME", "EVENT", "OUTCOME", "WHO", "FROM", "DATASET", "RULE", "QUESTION", "ANSWER"}, rows)
+		return table(list.OutOrStdout(), auditColumns, rows)
 	})
 }
+
+var auditColumns = []string{"ENTRY", "TIME", "EVENT", "OUTCOME", "WHO", "FROM", "DATASET", "RULE", "QUESTION", "ANSWER"} // never assigned
 
 func auditRow(seq uint64, r audit.Record) []string {
 	who := r.Caller.Subject

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -8,7 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/candignode/candignode/api"
 	"github.com/candignode/candignode/node/admin"
 	"github.com/candignode/candignode/simulate"
 	"github.com/candignode/candignode/trust"
@@ -204,4 +207,58 @@ func TestStoryOfADistrustedIssuer(t *testing.T) {
 		t.Fatal(out)
 	}
 	h.mustAnswer("uhn", "bcgsc", "chus")
+}
+
+// The privacy officers of two sites hold their records of one question against each other.
+func TestStoryOfTwoRecords(t *testing.T) {
+	h := openHospitals(t)
+	q := h.question()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	answer, err := api.Client{BaseURL: h.plan.Sites[0].URL}.Query(ctx, q, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	uhn, bcgsc := h.plan.ConfigPath("uhn"), h.plan.ConfigPath("bcgsc")
+	out, code := h.command("audit", "show", answer.Transaction, "--config", uhn)
+	if code != 0 || strings.Count(out, "good, signed by node") != 2 || !strings.Contains(out, "forward") {
+		t.Errorf("uhn's side: %s", out)
+	}
+	theirs, code := h.command("audit", "list", "--transaction", answer.Transaction, "--json", "--config", bcgsc)
+	if code != 0 || !strings.Contains(theirs, `"forwarding"`) {
+		t.Fatalf("bcgsc's side: %s", theirs)
+	}
+	file := filepath.Join(h.plan.Dir, "bcgsc.jsonl")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(theirs)
+	out, code = h.command("audit", "both", answer.Transaction, "--with", file, "--config", uhn)
+	if code != 0 || strings.Count(out, "for its decision in entry") != 1 {
+		t.Errorf("both sides: %d %s", code, out)
+	}
+	ours, _ := h.command("audit", "list", "--transaction", answer.Transaction, "--json", "--config", uhn)
+	write(ours)
+	if out, code := h.command("audit", "both", answer.Transaction, "--with", file, "--config", bcgsc); code != 0 {
+		t.Errorf("seen from bcgsc: %d %s", code, out)
+	}
+	// A policy that was changed in the record afterwards, and a receipt that was bent.
+	write(strings.ReplaceAll(theirs, `"policy":"`, `"policy":"x`))
+	if out, code := h.command("audit", "both", answer.Transaction, "--with", file, "--config", uhn); code != 1 || !strings.Contains(out, "was decided by policy") {
+		t.Errorf("a changed record: %d %s", code, out)
+	}
+	write(strings.ReplaceAll(ours, `"signature":"`, `"signature":"A`))
+	if out, code := h.command("audit", "both", answer.Transaction, "--with", file, "--config", bcgsc); code != 1 {
+		t.Errorf("a bent receipt: %d %s", code, out)
+	}
+	write("garbage\n")
+	if out, code := h.command("audit", "both", answer.Transaction, "--with", file, "--config", bcgsc); code != 1 || !strings.Contains(out, "line 1") {
+		t.Errorf("garbage: %d %s", code, out)
+	}
+	if out, code := h.command("audit", "show", "nothing", "--config", uhn); code != 1 {
+		t.Errorf("no such question: %d %s", code, out)
+	}
 }

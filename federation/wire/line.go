@@ -34,6 +34,9 @@ func (l *Line) Peer() Peer { return l.pin }
 // replayed on another connection.
 func (l *Line) Exporter() [32]byte { return l.exporter }
 
+// Key gives the peer's public key, as the handshake of this connection proved it.
+func (l *Line) Key() ed25519.PublicKey { return l.key }
+
 // helloTo says who this node is and hears who the peer is. If what it hears is
 // wrong, the connection is closed with a code that tells the peer why.
 func (m *Mesh) helloTo(ctx context.Context, conn *quic.Conn, first bool) (hello, error) {

@@ -42,6 +42,7 @@ func (q *question) records() []audit.Record {
 		Transaction:   q.request.Transaction,
 		Caller:        q.caller.Identity,
 		Origin:        q.caller.Origin,
+		Forwarding:    q.caller.Forwarding,
 		Unbound:       q.caller.Unbound,
 		Question:      q.request.String(),
 		Policy:        q.setup.PolicyRevision,

@@ -30,6 +30,7 @@ const (
 	EventDataset  Event = "dataset"  // a release was imported or removed
 	EventIssuer   Event = "issuer"   // belief in an issuer's keys changed
 	EventNode     Event = "node"     // the node started, stopped or changed its configuration
+	EventReceipt  Event = "receipt"  // a peer signed what it answered
 	EventSite     Event = "site"     // a site was approved, blocked, named, or said something new about itself
 	// The operator took something back or gave it free again, or an issuer took a
 	// visa back.
@@ -41,9 +42,13 @@ const (
 // Record is one entry's content. It never holds a token: digests only. Fields
 // that do not apply stay empty.
 type Record struct {
-	Time          time.Time        `json:"time"`
-	Event         Event            `json:"event"`
-	Transaction   string           `json:"transaction,omitempty"`
+	Time        time.Time `json:"time"`
+	Event       Event     `json:"event"`
+	Transaction string    `json:"transaction,omitempty"`
+	// Forwarding is the id of the forwarding that a decision answers, or that a receipt is for: the
+	// same in both sites' records.
+	Forwarding    string           `json:"forwarding,omitempty"`
+	Receipt       Receipt          `json:"receipt,omitzero"`
 	Caller        trust.Identity   `json:"caller,omitzero"`
 	Origin        trust.SiteName   `json:"origin,omitempty"` // the site that forwarded it; "" is here
 	Passports     []trust.Digest   `json:"passports,omitempty"`
