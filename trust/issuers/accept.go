@@ -19,20 +19,21 @@ func (d *Desk) accept(ctx context.Context, w wireBundle) (bool, error) {
 	s := d.state.Load()
 	// This site's own word comes back from peers: that is how a node that was restored
 	// from an old backup hears what it has forgotten.
-	if w.Name == d.site {
+	if w.Of == d.node {
 		b, _, err := w.verify(pin{d.network, d.site, d.node}, nil)
 		if err != nil {
 			return false, err
 		}
 		return false, d.recover(ctx, b.head, false)
 	}
-	p, ok := s.pinOf(d.network, w.Name)
+	site, ok := s.sites[w.Of]
 	if !ok {
 		return false, nil
 	}
+	p, _ := s.pinOf(d.network, site)
 	// The commonest case, an answer that brings what is held already, must cost no
 	// signature check.
-	held := s.author(w.Name)
+	held := s.author(site)
 	if held != nil && held.bundle != nil && string(held.bundle.head.envelope) == w.Head {
 		return false, nil
 	}
@@ -43,13 +44,13 @@ func (d *Desk) accept(ctx context.Context, w wireBundle) (bool, error) {
 	// Times are checked against this node's clock and not against the evaluation floor:
 	// the floor is made of other sites' clocks, and must not decide whose clock is right.
 	if err := b.timely(d.now()); err != nil {
-		d.clock.suspect(w.Name, b.head.issued(), d.now())
+		d.clock.suspect(site, b.head.issued(), d.now())
 		return false, err
 	}
 	// Unexpired tombstones may not vanish between heads (section 6).
 	if held != nil && held.news(b.head) == newer && held.epoch() == b.head.Epoch {
 		if t, gone := vanished(held.bundle, b, d.now()); gone {
-			return false, refuse("%s dropped its tombstone for %s of %.200q, which has not ended", w.Name, t.Thumbprint, t.Issuer)
+			return false, refuse("%s dropped its tombstone for %s of %.200q, which has not ended", site, t.Thumbprint, t.Issuer)
 		}
 	}
 	return d.merge(ctx, p, key, b.head, func(a *author) *author { return a.withBundle(p, key, b) })
@@ -62,9 +63,9 @@ func (d *Desk) acceptFork(ctx context.Context, w wireFork) (bool, error) {
 	s := d.state.Load()
 	key, err := base64.RawURLEncoding.Strict().DecodeString(w.Key)
 	if err != nil || len(key) != ed25519.PublicKeySize {
-		return false, refuse("a fork proof of %.70q brings no key", w.Name)
+		return false, refuse("a fork proof of %.60q brings no key", w.Of)
 	}
-	if w.Name == d.site {
+	if w.Of == d.node {
 		f, err := openFork(w.Heads, pin{d.network, d.site, d.node}, key)
 		if err != nil {
 			return false, err
@@ -76,10 +77,11 @@ func (d *Desk) acceptFork(ctx context.Context, w wireFork) (bool, error) {
 		}
 		return false, d.recover(ctx, h, true)
 	}
-	p, ok := s.pinOf(d.network, w.Name)
+	site, ok := s.sites[w.Of]
 	if !ok {
 		return false, nil
 	}
+	p, _ := s.pinOf(d.network, site)
 	f, err := openFork(w.Heads, p, key)
 	if err != nil {
 		return false, err

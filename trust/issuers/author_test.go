@@ -68,7 +68,7 @@ func (s signer) bundle(e, u, ver int64, prev trust.Digest, bend func(*Head), rec
 }
 
 func (s signer) bundleWith(site siteRecord, ver int64, prev trust.Digest, bend func(*Head), records ...string) wireBundle {
-	w := wireBundle{Name: s.site, Site: s.seal(typSite, site), Records: records}
+	w := wireBundle{Of: s.node, Site: s.seal(typSite, site), Records: records}
 	hashes := []trust.Digest{trust.DigestOf([]byte(w.Site))}
 	for _, r := range records {
 		hashes = append(hashes, trust.DigestOf([]byte(r)))

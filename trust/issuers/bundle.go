@@ -20,10 +20,11 @@ type bundle struct {
 
 // wireBundle is a bundle as it travels and as it is stored.
 type wireBundle struct {
-	Name    trust.SiteName `json:"of"`
-	Site    string         `json:"site"`
-	Head    string         `json:"head"`
-	Records []string       `json:"records"`
+	// Of is the author by its node: what each site calls it is its own affair.
+	Of      trust.NodeID `json:"of"`
+	Site    string       `json:"site"`
+	Head    string       `json:"head"`
+	Records []string     `json:"records"`
 }
 
 // size is at least what the bundle takes as JSON: envelopes need no escapes, and 128
@@ -41,8 +42,8 @@ func (w wireBundle) size() int {
 // root. held holds observations that were verified before, by the digest of
 // their bytes.
 func (w wireBundle) verify(p pin, held map[trust.Digest]record) (*bundle, ed25519.PublicKey, error) {
-	if w.Name != p.site {
-		return nil, nil, refuse("the bundle is %.70q's, not %s's", w.Name, p.site)
+	if w.Of != p.node {
+		return nil, nil, refuse("the bundle is node %.60q's, not %s's", w.Of, p.site)
 	}
 	if len(w.Records) > MaxRecords {
 		return nil, nil, refuse("%s has %d records; at most %d are taken", p.site, len(w.Records), MaxRecords)

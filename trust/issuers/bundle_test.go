@@ -56,7 +56,7 @@ func mixed() map[string]wireBundle {
 			w.Head = b.bundle(1, 0, 1, trust.Digest{}, nil).Head
 			return w
 		}(),
-		"all of another site":         func() wireBundle { w := b.bundle(1, 0, 1, trust.Digest{}, nil); w.Name = "a"; return w }(),
+		"all of another site":         func() wireBundle { w := b.bundle(1, 0, 1, trust.Digest{}, nil); w.Of = a.node; return w }(),
 		"a head as a record":          a.bundle(1, 0, 1, trust.Digest{}, nil, string(a.head(1, 0, 1, trust.Digest{}, "").envelope)),
 		"another network":             foreign.bundle(1, 0, 1, trust.Digest{}, nil),
 		"the head of another network": a.bundle(1, 0, 1, trust.Digest{}, func(h *Head) { h.Net = foreign.net() }, obs),
@@ -92,7 +92,6 @@ func bent() map[string]wireBundle {
 	slices.Sort(two)
 	return map[string]wireBundle{
 		"the site's network":         bentSite(func(r *siteRecord) { r.Net = foreign.net() }),
-		"the site's name":            bentSite(func(r *siteRecord) { r.Site = "b" }),
 		"the site's node":            bentSite(func(r *siteRecord) { r.Node = b.node }),
 		"the site's key":             bentSite(func(r *siteRecord) { r.Key = encodeKey(b.public()) }),
 		"a site that lives too long": bentSite(func(r *siteRecord) { r.Expires = r.Issued + int64(maxSiteLife/time.Second) + 1 }),

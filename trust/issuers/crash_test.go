@@ -39,8 +39,8 @@ func TestCrashAtEveryWrite(t *testing.T) {
 				store.setFail(nil)
 				again := n.start("a", store, n.witnessed("a", 2))
 				restored := again.state.Load()
-				for site, p := range running.have("a") {
-					if got := restored.have("a")[site]; got != p {
+				for site, p := range running.have() {
+					if got := restored.have()[site]; got != p {
 						t.Errorf("%s: disk %+v, memory %+v", site, got, p)
 					}
 				}
@@ -118,7 +118,7 @@ func TestBrokenStore(t *testing.T) {
 			}
 		}
 		store := a.store.backup()
-		store.entries[keyAuthor+"b"] = store.entries[keyAuthor+"c"]
+		store.entries[keyAuthor+"b"] = []byte(strings.Replace(string(store.entries[keyAuthor+"b"]), `"head":"ey`, `"head":"ex`, 1))
 		again := n.start("a", store, n.witnessed("a", 2))
 		if !again.alarmed(AlarmLostEvidence) || again.keys(testIssuer) != "" {
 			t.Errorf("it believes %q, alarms %+v", again.keys(testIssuer), again.Alarms())

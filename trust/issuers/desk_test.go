@@ -132,7 +132,7 @@ func TestRestartFromTheStore(t *testing.T) {
 		}
 		n.everybody(time.Minute, "k")
 		a := n.sites["a"]
-		view, place, have := a.View(), a.state.Load().own.place(), a.state.Load().have("a")
+		view, place, have := a.View(), a.state.Load().own.place(), a.state.Load().have()
 		for _, s := range n.sites {
 			s.halt(t)
 		}
@@ -148,7 +148,7 @@ func TestRestartFromTheStore(t *testing.T) {
 		if got := again.store.written(); got != records {
 			t.Errorf("a restart that changed no belief wrote %d audit records", got-records)
 		}
-		for site, p := range again.state.Load().have("a") {
+		for site, p := range again.state.Load().have() {
 			if p != have[site] {
 				t.Errorf("%s is held at %+v, was %+v", site, p, have[site])
 			}

@@ -29,7 +29,7 @@ func TestExplainIsStable(t *testing.T) {
 		`"keys":[{"thumbprint":"` + print("k") + `","believed":false,"why":"not in this node's own fetch of the issuer","seen_by":[{"site":"p","at":"2026-03-01T12:00:00Z"}]}],` +
 		`"own_fetch":{"ok":false,"rejected":[]},` +
 		`"witnesses":[{"site":"p","named":true,"known":true,"fresh":true,"forked":false,"e":1,"ver":1,"observed_at":"2026-03-01T12:00:00Z","agrees":false},` +
-		`{"site":"q","named":true,"known":false,"fresh":false,"forked":false,"agrees":false}],"alarms":[]}`
+		`{"site":"q","named":true,"known":false,"fresh":false,"forked":false,"agrees":false}],"tombstones":[],"alarms":[]}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

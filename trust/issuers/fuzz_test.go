@@ -82,7 +82,7 @@ func FuzzObservation(f *testing.F) {
 func FuzzSync(f *testing.F) {
 	p := newSigner("p")
 	bundle := p.bundle(1, 0, 1, trust.Digest{}, nil, p.obs(testIssuer, noon, "k"))
-	f.Add(encode(syncRequest{Have: map[trust.SiteName]place{"p": {Epoch: 1, Version: 1}}, Heads: []string{bundle.Head}}))
+	f.Add(encode(syncRequest{Have: map[trust.NodeID]place{newSigner("p").node: {Epoch: 1, Version: 1}}, Heads: []string{bundle.Head}}))
 	f.Add(encode(syncAnswer{Bundles: []wireBundle{bundle}}))
 	f.Add([]byte(`{"forks":[{"of":"a","key":"","heads":["",""]}],"bundles":[{"of":"p"}]}`))
 	f.Fuzz(func(t *testing.T, message []byte) {
@@ -96,7 +96,7 @@ func FuzzSync(f *testing.F) {
 		}
 		for _, w := range answer.Bundles {
 			changed, err := d.accept(t.Context(), w)
-			if held := d.state.Load().author(w.Name); changed && (err != nil || held == nil || string(held.bundle.head.envelope) != w.Head) {
+			if held := d.state.Load().author(d.state.Load().sites[w.Of]); changed && (err != nil || held == nil || string(held.bundle.head.envelope) != w.Head) {
 				t.Errorf("%+v, %v", held, err)
 			}
 		}

@@ -126,7 +126,7 @@ func TestPassOnOnlyWhatIsNew(t *testing.T) {
 	if changed, _ := other.acceptFork(t.Context(), answer.Forks[0]); changed {
 		t.Error("a proof is news twice")
 	}
-	if got := d.ServeSync(p.node, encode(syncRequest{Have: other.state.Load().have("a")})); string(got) != "{}" {
+	if got := d.ServeSync(p.node, encode(syncRequest{Have: other.state.Load().have()})); string(got) != "{}" {
 		t.Errorf("somebody who knows of the fork got %s", got)
 	}
 }

@@ -72,7 +72,7 @@ func (d *Desk) nextOwn(next *draft, force bool) (wireBundle, error) {
 		next.now.Before(time.Unix(old.site.Issued, 0).Add(siteLife/2)) && !ahead(time.Unix(old.site.Issued, 0), next.now)
 	// The site record is signed anew only when it must be: the fewer records change,
 	// the fewer peers verify again.
-	wire := wireBundle{Name: d.site}
+	wire := wireBundle{Of: d.node}
 	if sameSite {
 		wire.Site = old.records.Site
 	} else {

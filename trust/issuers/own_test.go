@@ -105,14 +105,14 @@ func TestForgedOwnHeads(t *testing.T) {
 		"by another key":     thief.bundle(5, 0, 5, trust.Digest{}, nil),
 		"with another key":   thief.bundleWith(record, 5, trust.Digest{}, nil),
 	} {
-		forged.Name = d.site
+		forged.Of = d.node
 		if _, err := d.accept(t.Context(), forged); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 		_ = d.hear(t.Context(), []byte(forged.Head)) // by its kid it is the thief's own, if anybody's
 	}
-	for name, f := range map[string]wireFork{"by another key": thief.fork(5, 5), "of one head": {"a", encodeKey(own.public()), []string{"x"}}, "of no key": {Name: "a"}} {
-		f.Name = d.site
+	for name, f := range map[string]wireFork{"by another key": thief.fork(5, 5), "of one head": {d.node, encodeKey(own.public()), []string{"x"}}, "of no key": {Of: d.node}} {
+		f.Of = d.node
 		if _, err := d.acceptFork(t.Context(), f); err == nil {
 			t.Errorf("a proof %s: taken", name)
 		}

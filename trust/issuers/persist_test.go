@@ -158,8 +158,8 @@ func TestMemoryAndDiskAgree(t *testing.T) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			if got, want := again.state.Load(), d.state.Load(); !maps.Equal(got.have("a"), want.have("a")) || !got.floor.Equal(want.floor) {
-				rt.Fatalf("disk %+v, memory %+v", got.have("a"), want.have("a"))
+			if got, want := again.state.Load(), d.state.Load(); !maps.Equal(got.have(), want.have()) || !got.floor.Equal(want.floor) {
+				rt.Fatalf("disk %+v, memory %+v", got.have(), want.have())
 			}
 		}
 	})

@@ -252,7 +252,7 @@ func TestReconfigureAmidTraffic(t *testing.T) {
 			})
 			all.Go(func() { a.Refresh(t.Context(), testIssuer) })
 			all.Go(func() {
-				a.ServeSync(n.peers["b"], encode(syncRequest{Have: map[trust.SiteName]place{}, Refresh: testIssuer}))
+				a.ServeSync(n.peers["b"], encode(syncRequest{Have: map[trust.NodeID]place{}, Refresh: testIssuer}))
 			})
 			all.Go(func() {
 				if e, err := a.Explain(testIssuer); err != nil || e.Mode != trust.ModeDirectQuorum {

@@ -35,9 +35,8 @@ func refuse(format string, args ...any) error {
 // Head is one version of a site's records (section 6). Its order among the
 // heads of one author is (Epoch, Update, Version), never a clock.
 type Head struct {
-	// Net stands for the network and the site's name together: with a name of up to
-	// 63 characters written out, a head would not fit MaxHeadBytes. The name itself
-	// is in the site record, which Root covers.
+	// Net stands for the network and the author's node together: written out, both would not
+	// fit MaxHeadBytes. The node itself is in the site record, which Root covers.
 	Net     string       `json:"net"`
 	Epoch   int64        `json:"e"`
 	Update  int64        `json:"u"`
@@ -72,10 +71,10 @@ type obsRecord struct {
 	At       int64        `json:"at"`
 }
 
-// netOf gives the 16 characters that bind a record to one network and one site,
+// netOf gives the 16 characters that bind a record to one network and one node,
 // so that nothing signed for one is believed in another.
-func netOf(network string, site trust.SiteName) string {
-	sum := sha256.Sum256([]byte("candignode network\x00" + network + "\x00" + string(site)))
+func netOf(network string, node trust.NodeID) string {
+	sum := sha256.Sum256([]byte("candignode network\x00" + network + "\x00" + string(node)))
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
@@ -99,7 +98,7 @@ type pin struct {
 	node    trust.NodeID
 }
 
-func (p pin) net() string { return netOf(p.network, p.site) }
+func (p pin) net() string { return netOf(p.network, p.node) }
 
 // openSite verifies a site record. The record brings the key that verifies it;
 // what makes it believed is that the key hashes to the pinned NodeID.
@@ -116,8 +115,8 @@ func openSite(envelope []byte, p pin) (siteRecord, ed25519.PublicKey, error) {
 	switch {
 	case s.Net != p.net():
 		return s, nil, refuse("site record of %s is for another network or another site name", p.site)
-	case s.Site != p.site || s.Node != p.node:
-		return s, nil, refuse("site record of %s names site %.70q, node %.60q", p.site, s.Site, s.Node)
+	case s.Node != p.node:
+		return s, nil, refuse("site record of %s names node %.60q", p.site, s.Node)
 	case !counter(s.Epoch) || !counter(s.Update):
 		return s, nil, refuse("site record of %s has an impossible epoch", p.site)
 	case s.Expires <= s.Issued || s.Expires-s.Issued > int64(maxSiteLife/time.Second):

@@ -31,18 +31,18 @@ type simulation struct {
 	genuine map[string]bool // every key the issuer ever published
 	serial  int
 	current []string
-	places  map[trust.SiteName]map[trust.SiteName]place // held by, of
+	places  map[trust.SiteName]map[trust.NodeID]place // held by, of
 	backups map[trust.SiteName]*memory
 }
 
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	s := &simulation{random: rand.New(rand.NewPCG(seed, 7)), names: []trust.SiteName{"a", "b", "c", "d"}, genuine: map[string]bool{},
-		places: map[trust.SiteName]map[trust.SiteName]place{}, backups: map[trust.SiteName]*memory{}}
+		places: map[trust.SiteName]map[trust.NodeID]place{}, backups: map[trust.SiteName]*memory{}}
 	s.network = newNetwork(t, s.names...)
 	s.rotate()
 	for _, name := range s.names {
 		s.start(name, newMemory(), s.witnessed(name, 2))
-		s.places[name] = map[trust.SiteName]place{}
+		s.places[name] = map[trust.NodeID]place{}
 	}
 	return s
 }
@@ -132,8 +132,8 @@ func (s *simulation) check() {
 				s.t.Errorf("Fresh: %s believes %s until %s", name, k.KeyID, k.Until)
 			}
 		}
-		for of, p := range state.have(name) {
-			if p.lacks(s.places[name][of]) && of != name {
+		for of, p := range state.have() {
+			if p.lacks(s.places[name][of]) && of != at.signer.node {
 				s.t.Errorf("MonotoneHeads: %s held %+v of %s, now %+v", name, s.places[name][of], of, p)
 			}
 			s.places[name][of] = p

@@ -51,9 +51,9 @@ func (p place) lacks(o place) bool {
 
 // syncRequest is what one node asks another.
 type syncRequest struct {
-	Have    map[trust.SiteName]place `json:"have,omitempty"`
-	Refresh string                   `json:"refresh,omitempty"` // please fetch this issuer now
-	Heads   []string                 `json:"heads,omitempty"`   // news, as gossip would bring it
+	Have    map[trust.NodeID]place `json:"have,omitempty"`
+	Refresh string                 `json:"refresh,omitempty"` // please fetch this issuer now
+	Heads   []string               `json:"heads,omitempty"`   // news, as gossip would bring it
 	// Bundles are what the asker must know was taken: its own newest head with its records.
 	Bundles []wireBundle `json:"bundles,omitempty"`
 }
@@ -70,9 +70,9 @@ type syncAnswer struct {
 
 // wireFork is a forkProof as it travels.
 type wireFork struct {
-	Name  trust.SiteName `json:"of"`
-	Key   string         `json:"key"`
-	Heads []string       `json:"heads"`
+	Of    trust.NodeID `json:"of"`
+	Key   string       `json:"key"`
+	Heads []string     `json:"heads"`
 }
 
 // decodeRequest and decodeAnswer bound what a peer sends before they read it. Being pinned
@@ -101,10 +101,10 @@ func decodeAnswer(b []byte) (syncAnswer, error) {
 
 // have gives the places of all authors that this node listens to, itself
 // included.
-func (s *state) have(self trust.SiteName) map[trust.SiteName]place {
-	have := map[trust.SiteName]place{self: s.own.place()}
-	for site := range s.peers {
-		have[site] = s.author(site).place()
+func (s *state) have() map[trust.NodeID]place {
+	have := map[trust.NodeID]place{s.self.node: s.own.place()}
+	for site, node := range s.peers {
+		have[node] = s.author(site).place()
 	}
 	return have
 }
@@ -121,11 +121,11 @@ func (o ownHistory) place() place {
 // of the asker itself, who may have forgotten it; the rest in no order, so that
 // records that the asker refuses, and so is sent again and again, cannot keep all
 // others out for ever.
-func (s *state) answer(self, asker trust.SiteName, have map[trust.SiteName]place, now time.Time) syncAnswer {
+func (s *state) answer(asker trust.SiteName, have map[trust.NodeID]place, now time.Time) syncAnswer {
 	var a syncAnswer
 	room := MaxSyncBytes - 1024
-	add := func(site trust.SiteName, held place, b *bundle) {
-		if b == nil || !have[site].lacks(held) {
+	add := func(node trust.NodeID, held place, b *bundle) {
+		if b == nil || !have[node].lacks(held) {
 			return
 		}
 		if n := b.records.size(); n <= room {
@@ -135,7 +135,7 @@ func (s *state) answer(self, asker trust.SiteName, have map[trust.SiteName]place
 			a.More = true
 		}
 	}
-	add(self, s.own.place(), s.own.bundle)
+	add(s.self.node, s.own.place(), s.own.bundle)
 	others := slices.DeleteFunc(slices.Collect(maps.Keys(s.peers)), func(site trust.SiteName) bool { return site == asker })
 	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
 	for _, site := range append([]trust.SiteName{asker}, others...) {
@@ -146,8 +146,8 @@ func (s *state) answer(self, asker trust.SiteName, have map[trust.SiteName]place
 			// Too old for anybody to take. The asker alone takes its own at any age: it
 			// tells it which heads it once signed.
 		case !held.forked():
-			add(site, held.place(), held.bundle)
-		case have[site].lacks(held.place()):
+			add(held.node, held.place(), held.bundle)
+		case have[held.node].lacks(held.place()):
 			if room -= 2*MaxHeadBytes + 256; room > 0 {
 				a.Forks = append(a.Forks, held.fork.wire(held))
 			} else {
@@ -159,7 +159,7 @@ func (s *state) answer(self, asker trust.SiteName, have map[trust.SiteName]place
 }
 
 func (f *forkProof) wire(a *author) wireFork {
-	return wireFork{a.site, encodeKey(a.key), []string{string(f.a.envelope), string(f.b.envelope)}}
+	return wireFork{a.node, encodeKey(a.key), []string{string(f.a.envelope), string(f.b.envelope)}}
 }
 
 // ServeSync answers one sync request of a connected peer; nil is a refusal. It
@@ -195,13 +195,13 @@ func (d *Desk) ServeSync(from trust.NodeID, request []byte) []byte {
 	}
 	// The peer may know more: its word for it is not signed, so it is worth one slow
 	// look and no more.
-	for author, p := range s.have(d.site) {
+	for author, p := range s.have() {
 		if theirs, ok := r.Have[author]; ok && p.lacks(theirs) {
 			d.errands.addSlowly(errand{node: from}, d.now())
 			break
 		}
 	}
-	answer, err := json.Marshal(s.answer(d.site, site, r.Have, d.now()))
+	answer, err := json.Marshal(s.answer(site, r.Have, d.now()))
 	if err != nil {
 		return nil // strings and integers always encode
 	}
@@ -211,7 +211,7 @@ func (d *Desk) ServeSync(from trust.NodeID, request []byte) []byte {
 // acknowledge takes a peer's own bundle and gives its head's hash if it is held now. Only the author itself is
 // answered so: it wants to know who has its word.
 func (d *Desk) acknowledge(site trust.SiteName, w wireBundle) trust.Digest {
-	if w.Name != site {
+	if w.Of != d.state.Load().peers[site] {
 		return trust.Digest{}
 	}
 	if _, err := d.accept(d.life, w); err != nil {
@@ -230,7 +230,7 @@ func (d *Desk) acknowledge(site trust.SiteName, w wireBundle) trust.Digest {
 func (d *Desk) syncWith(ctx context.Context, node trust.NodeID) error {
 	// Each round says what is held by now, so that nothing is sent twice.
 	for range maxSyncRounds {
-		more, err := d.exchange(ctx, node, syncRequest{Have: d.state.Load().have(d.site)})
+		more, err := d.exchange(ctx, node, syncRequest{Have: d.state.Load().have()})
 		if err != nil {
 			d.stats.syncsFailed.Add(1)
 			return err

@@ -27,10 +27,10 @@ func TestServeSync(t *testing.T) {
 		}
 	}
 	var answer syncAnswer
-	if err := json.Unmarshal(d.ServeSync(p.node, []byte(`{"have":{}}`)), &answer); err != nil || len(answer.Bundles) != 1 || answer.Bundles[0].Name != "p" {
+	if err := json.Unmarshal(d.ServeSync(p.node, []byte(`{"have":{}}`)), &answer); err != nil || len(answer.Bundles) != 1 || answer.Bundles[0].Of != p.node {
 		t.Errorf("%+v, %v", answer, err)
 	}
-	have := encode(syncRequest{Have: d.state.Load().have("a")})
+	have := encode(syncRequest{Have: d.state.Load().have()})
 	if got := d.ServeSync(p.node, have); string(got) != "{}" {
 		t.Errorf("somebody who lacks nothing got %s", got)
 	}
@@ -48,9 +48,9 @@ func TestAnswerIsBounded(t *testing.T) {
 		h := p.head(1, 0, 1, trust.Digest{}, "")
 		s.peers[p.site] = p.node
 		s.authors[p.site] = &author{pin: p.pin, key: p.public(), bundle: &bundle{head: h, site: p.siteRecord(1, 0, nil),
-			records: wireBundle{p.site, strings.Repeat("s", MaxSiteRecordBytes), string(h.envelope), records}}}
+			records: wireBundle{p.node, strings.Repeat("s", MaxSiteRecordBytes), string(h.envelope), records}}}
 	}
-	a := s.answer("a", "p0", nil, noon)
+	a := s.answer("p0", nil, noon)
 	if b := encode(a); len(b) > MaxSyncBytes || !a.More || len(a.Bundles) == 0 {
 		t.Errorf("%d bytes, %d bundles, more %v", len(b), len(a.Bundles), a.More)
 	}
@@ -65,14 +65,18 @@ func heavy(s *state, at time.Time, size int, names ...trust.SiteName) {
 		h.Issued = at.Unix()
 		s.peers[name] = p.node
 		s.authors[name] = &author{pin: p.pin, key: p.public(), bundle: &bundle{head: h, site: p.siteRecord(1, 0, nil),
-			records: wireBundle{name, "", string(h.envelope), []string{strings.Repeat("r", size)}}}}
+			records: wireBundle{p.node, "", string(h.envelope), []string{strings.Repeat("r", size)}}}}
 	}
 }
 
-func names(a syncAnswer) string {
+func names(s *state, a syncAnswer) string {
 	var names []string
 	for _, b := range a.Bundles {
-		names = append(names, string(b.Name))
+		for site, node := range s.peers {
+			if node == b.Of {
+				names = append(names, string(site))
+			}
+		}
 	}
 	slices.Sort(names)
 	return strings.Join(names, " ")
@@ -86,8 +90,8 @@ func TestOldRecordsAreForTheirAuthorOnly(t *testing.T) {
 	heavy(s, noon.Add(-MaxStale), 1000, "late")
 	heavy(s, noon, 1000, "here")
 	for asker, want := range map[trust.SiteName]string{"here": "here late", "new": "here late", "gone": "gone here late"} {
-		if a := s.answer("a", asker, nil, noon); names(a) != want || a.More {
-			t.Errorf("%s is sent %s, more %v", asker, names(a), a.More)
+		if a := s.answer(asker, nil, noon); names(s, a) != want || a.More {
+			t.Errorf("%s is sent %s, more %v", asker, names(s, a), a.More)
 		}
 	}
 }
@@ -100,8 +104,8 @@ func TestRefusedRecordsDoNotKeepOthersOut(t *testing.T) {
 	heavy(s, noon, 3000, "honest")
 	sent := 0
 	for range 60 {
-		a := s.answer("a", "b", nil, noon)
-		if strings.Contains(names(a), "honest") {
+		a := s.answer("b", nil, noon)
+		if strings.Contains(names(s, a), "honest") {
 			sent++
 		}
 		if len(encode(a)) > MaxSyncBytes || !a.More {
@@ -118,7 +122,7 @@ func TestClaimsOfPeersAreWorthOneSlowLook(t *testing.T) {
 	now := noon
 	d, p, _ := lone(t)
 	d.now = func() time.Time { return now }
-	claim := encode(syncRequest{Have: map[trust.SiteName]place{"p": {Epoch: 1 << 60}, "q": {Epoch: 7, Forked: true}, "a": {Version: 9}, "nobody": {Epoch: 3}}})
+	claim := encode(syncRequest{Have: map[trust.NodeID]place{p.node: {Epoch: 1 << 60}, newSigner("q").node: {Epoch: 7, Forked: true}, d.node: {Version: 9}, "nobody": {Epoch: 3}}})
 	looks := func() (n int) {
 		for range 20 {
 			d.ServeSync(p.node, claim)
@@ -139,7 +143,7 @@ func TestClaimsOfPeersAreWorthOneSlowLook(t *testing.T) {
 	if got := looks(); got != 1 {
 		t.Errorf("%d looks after a while", got)
 	}
-	if got := d.ServeSync(p.node, encode(syncRequest{Have: map[trust.SiteName]place{"nobody": {Epoch: 3}}})); got == nil || len(d.errands.waiting) != 0 {
+	if got := d.ServeSync(p.node, encode(syncRequest{Have: map[trust.NodeID]place{"nobody": {Epoch: 3}}})); got == nil || len(d.errands.waiting) != 0 {
 		t.Error("a site that is no peer is worth an errand")
 	}
 }
@@ -163,7 +167,7 @@ func TestHintsOfPeersAreLimited(t *testing.T) {
 		time.Sleep(90 * time.Second)
 		before, head := n.world.count("a"), a.state.Load().own.place()
 		n.world.publish(testIssuer, "l")
-		hint := encode(syncRequest{Have: map[trust.SiteName]place{"a": {}}, Refresh: testIssuer})
+		hint := encode(syncRequest{Have: map[trust.NodeID]place{n.peers["a"]: {}}, Refresh: testIssuer})
 		start := time.Now()
 		var answer syncAnswer
 		if err := json.Unmarshal(a.ServeSync(n.peers["b"], hint), &answer); err != nil || len(answer.Bundles) != 1 {
