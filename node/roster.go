@@ -165,7 +165,7 @@ func (n *Node) peer(id trust.NodeID) (federation.Peer, bool) {
 // siteMesh is the members desk's view of the wires.
 type siteMesh struct{ n *Node }
 
-func (m siteMesh) Connected() []trust.NodeID { return trustMesh{m.n}.Connected() }
+func (m siteMesh) Connected() []trust.NodeID { return trustMesh(m).Connected() }
 
 func (m siteMesh) Call(ctx context.Context, to trust.NodeID, request []byte) ([]byte, error) {
 	return m.n.callPeer(ctx, to, kindSites, request)

@@ -86,7 +86,8 @@ func TestTheLobbyAnswersOneKindOnly(t *testing.T) {
 	conn, err := b.mesh.OpenStream(within(t, patience), a.id)
 	if err == nil {
 		defer conn.Close()
-		if _, err := conn.Write([]byte("gossip")); err == nil {
+		_, err := conn.Write([]byte("gossip"))
+		if err == nil {
 			_, err = conn.Read(make([]byte, 1))
 		}
 		if err == nil {

@@ -42,11 +42,6 @@ type word struct {
 	hash     trust.Digest
 }
 
-// pair names whose word about whom.
-type pair struct{ by, about trust.SiteID }
-
-func (w word) pair() pair { return pair{w.By, w.About} }
-
 // newer orders the words of one member about one site: by its own time, and two of one
 // second by their bytes, so that everybody keeps the same one.
 func (w word) newer(o word) bool {
