@@ -75,6 +75,7 @@ issuers:
   - issuer: %[4]s
     kinds: [login, passport]
     mode: direct
+    continuity: "off" # it shows one key at a time, so no set shares a key with the one before
     client_ids: [%[5]s, %[6]s]
     tokens: introspection
     opaque_tokens: true
