@@ -40,7 +40,7 @@ var floors = map[string]int{
 	"query/source/variants": 6, "node/config": 6, "node/session": 6, "node/rootkey": 6,
 	"node/web": 7, "node/admin": 7, // doors: decode, call one desk, encode
 	"node":            8, // the one room where everything is plugged in
-	"simulate/cohort": 0, "simulate/idp": 6, "simulate": 9, "simulate/providers": 9,
+	"simulate/cohort": 0, "simulate/idp": 6, "simulate": 9, "simulate/providers": 9, "simulate/protocol": 9,
 	"cmd/candignode": 10,
 	"docs/vectors":   10, // tests only: the published vectors, and what holds the node to them
 }
