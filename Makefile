@@ -3,8 +3,9 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CONCURRENT = ./federation/... ./trust/issuers ./trust/members ./trust/roots ./trust/passport ./trust/bearer ./trust/broker ./trust/claims ./trust/dac ./trust/discovery ./trust/oidc \
 	./trust/polling ./trust/proof ./trust/policy ./store ./query/local ./query/source/variants ./node/... ./simulate/...
 FUZZTIME ?= 10s
+SEEDS ?= 1000
 
-.PHONY: build test race vet lint fuzz bench compose ci clean
+.PHONY: build test race vet lint fuzz simulation bench compose ci clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/candignode ./cmd/candignode
@@ -25,6 +26,10 @@ lint: vet
 # Every fuzz target for FUZZTIME each.
 fuzz:
 	configs/ci/fuzz $(FUZZTIME)
+
+# Many stories of one network of issuers' evidence.
+simulation:
+	CANDIGNODE_SEEDS=$(SEEDS) go test -count=1 -timeout 4h -run '^TestSimulation$$' ./trust/issuers
 
 # The table of docs/performance.md.
 bench:

@@ -326,10 +326,16 @@ func (n *network) witnessed(name trust.SiteName, k int) trust.IssuerPolicy {
 // start runs a site from a store.
 func (n *network) start(name trust.SiteName, store *memory, policies ...trust.IssuerPolicy) *site {
 	n.t.Helper()
+	return n.startWith(name, store, pinned(n.peersOf(name)), policies...)
+}
+
+// startWith runs a site that knows more of its peers than the operator's word.
+func (n *network) startWith(name trust.SiteName, store *memory, peers map[trust.SiteName]Peer, policies ...trust.IssuerPolicy) *site {
+	n.t.Helper()
 	s := &site{signer: newSigner(name), mesh: n.mesh, heard: make(chan []byte, 64), store: store, ended: make(chan error, 1)}
 	s.setClock(n.wrong[name])
 	var err error
-	s.Desk, err = New(Options{Site: name, Node: s.signer.node, Key: s.private, Network: testNetwork, Policies: policies, Peers: pinned(n.peersOf(name)),
+	s.Desk, err = New(Options{Site: name, Node: s.signer.node, Key: s.private, Network: testNetwork, Policies: policies, Peers: peers,
 		Store: store, Fetcher: window{n.world, name}, Mesh: s, Heard: s.heard, Now: s.clock})
 	if err != nil {
 		n.t.Fatal(err)

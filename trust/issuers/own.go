@@ -151,9 +151,20 @@ func (d *Desk) ownObservations(next *draft, wire *wireBundle, renew bool) (same 
 	}
 	next.own.tooLarge = nil
 	same = true
+	// Tombstones come after the observations, and none may be left out for them.
+	room := MaxRecords
+	for _, t := range next.tombs {
+		if t.Envelope != "" && next.now.Before(t.Until) {
+			room--
+		}
+	}
 	for _, issuer := range slices.Sorted(maps.Keys(next.policies)) {
 		o, ok := observe(next, issuer)
 		if !ok {
+			continue
+		}
+		if len(wire.Records) >= room {
+			next.own.tooLarge = append(next.own.tooLarge, issuer)
 			continue
 		}
 		i, had := kept[issuer]
@@ -168,10 +179,6 @@ func (d *Desk) ownObservations(next *draft, wire *wireBundle, renew bool) (same 
 		}
 		// Checked as peers check it: one record that they refuse would make them refuse all.
 		if len(sealed) > MaxRecordBytes || len(o.Issuer) > maxURLBytes || len(o.JWKSURI) > maxURLBytes {
-			next.own.tooLarge = append(next.own.tooLarge, issuer)
-			continue
-		}
-		if len(wire.Records) == MaxRecords {
 			next.own.tooLarge = append(next.own.tooLarge, issuer)
 			continue
 		}

@@ -2,6 +2,7 @@ package issuers
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -297,4 +298,40 @@ func TestDistrustIsTheOperatorsOwn(t *testing.T) {
 			t.Errorf("audit: %v", maps.Clone(got))
 		}
 	})
+}
+
+// A site that watches as many issuers as one head has room for still tells of its tombstones: the
+// last issuer is left out, with an alarm, and not the emergency.
+func TestTombstonesComeBeforeSightings(t *testing.T) {
+	var policies []trust.IssuerPolicy
+	for i := range MaxRecords {
+		policies = append(policies, trust.IssuerPolicy{Issuer: fmt.Sprintf("https://idp-%03d.example.org", i), Mode: trust.ModeDirect})
+	}
+	d, _, _ := lone(t, policies...)
+	if err := d.BeHome([]string{policies[0].Issuer}); err != nil {
+		t.Fatal(err)
+	}
+	tell := func() *bundle {
+		var own *bundle
+		if err := d.step(t.Context(), func(next *draft) error {
+			for _, p := range policies {
+				next.fetches[p.Issuer] = fetchState{Fetched: Fetched{JWKSURI: p.Issuer + "/jwks", Keys: ownFetch(noon, "k").Keys}, at: noon}
+			}
+			_, err := d.nextOwn(next, false)
+			own = next.own.bundle
+			return err
+		}, false); err != nil {
+			t.Fatal(err)
+		}
+		return own
+	}
+	if own := tell(); len(own.observations) != MaxRecords {
+		t.Fatalf("the head tells of %d issuers", len(own.observations))
+	}
+	if err := d.Distrust(t.Context(), Tombstone{Issuer: policies[0].Issuer, Thumbprint: EveryKey, Until: noon.Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	if own := tell(); len(own.tombs) != 1 || len(own.observations) != MaxRecords-1 || len(d.state.Load().own.tooLarge) != 1 {
+		t.Errorf("the head tells of %d tombstones and %d issuers", len(own.tombs), len(own.observations))
+	}
 }
