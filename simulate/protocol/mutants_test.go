@@ -43,7 +43,7 @@ var rules = []mutant{
 	{"head root not compared", "TestEvidence", []edit{{"trust/issuers/bundle.go", "if head.Count != len(hashes) || head.Root != rootOf(hashes) {", "if head.Count != len(hashes) {"}}},
 	{"quarantine of total replacement off", "TestEvidence", []edit{{"trust/issuers/continuity.go", "if len(old.Prints) == 0 || !disjoint && !moved ||", "if true || !moved ||"}}},
 	{"quarantine of shared keys off", "TestEvidence", []edit{{believe, "if len(issuers) < 2 {", "if true {"}}},
-	{"no pre-rotation", "TestIdentity", []edit{{"trust/roots/chain.go", "if !slices.Contains(before.Next, k.ID()) {", "if false {"},
+	{"no pre-rotation", "TestIdentity", []edit{{"trust/roots/chain.go", "if !slices.Contains(before.Next, k.ID()) {", "if false && !slices.Contains(before.Next, k.ID()) {"},
 		{"trust/roots/chain.go", "if err := signedBy(signers, r.Roots, before.NextThreshold); err != nil {", "if err := signedBy(signers, r.Roots, 1); err != nil {"}}},
 	{"prev of a site record not compared", "TestIdentity", []edit{{"trust/roots/chain.go", "r.Update != last.Update+1 || r.Prev != last.digest", "r.Update != last.Update+1"}}},
 	{"fork of the site record ignored", "TestIdentity", []edit{{"trust/roots/standing.go", "return s.chain != nil && s.fork == s.chain.last().Epoch", "return false"}}},

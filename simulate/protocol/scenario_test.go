@@ -216,7 +216,12 @@ func (w *world) playLiar(e event, l *liar) {
 		clear(l.twice)
 		return
 	case "roll back":
-		if len(l.now) > 1 {
+		for len(l.now) < 2 {
+			l.say(now)
+			w.let(15 * time.Minute)
+			now = time.Now()
+		}
+		if !w.raised[string(l.name)] {
 			l.extra = append(l.extra, l.now[e.n%(len(l.now)-1)])
 		}
 		return
@@ -239,12 +244,7 @@ func (w *world) playLiar(e event, l *liar) {
 	case "bury and take back":
 		l.bury(issuerH, printOf(w.published[issuerH][0]), now, 100*time.Hour)
 		l.say(now)
-		w.mu.Unlock() // it is let be heard first
-		time.Sleep(20 * time.Minute)
-		synctest.Wait()
-		w.revive()
-		w.check()
-		w.mu.Lock()
+		w.let(20 * time.Minute)
 		l.tombs = l.tombs[:len(l.tombs)-1]
 	case "equivocate":
 		if len(l.now) == 0 {
@@ -264,6 +264,16 @@ func (w *world) playLiar(e event, l *liar) {
 		w.raised[string(l.name)] = true
 	}
 	l.say(now)
+}
+
+// let has what a liar said be heard before it goes on. The caller holds the lock.
+func (w *world) let(d time.Duration) {
+	w.mu.Unlock()
+	defer w.mu.Lock()
+	time.Sleep(d)
+	synctest.Wait()
+	w.revive()
+	w.check()
 }
 
 // story prints a scenario.
