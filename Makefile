@@ -5,7 +5,7 @@ CONCURRENT = ./federation/... ./trust/issuers ./trust/members ./trust/roots ./tr
 FUZZTIME ?= 10s
 SEEDS ?= 1000
 
-.PHONY: build test race vet lint fuzz simulation bench compose ci clean
+.PHONY: build test race vet lint fuzz simulation mutants bench compose ci clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/candignode ./cmd/candignode
@@ -27,9 +27,12 @@ lint: vet
 fuzz:
 	configs/ci/fuzz $(FUZZTIME)
 
-# Many stories of one network of issuers' evidence.
+# Many stories of one network, and each rule taken away: docs/simulation.md.
 simulation:
-	CANDIGNODE_SEEDS=$(SEEDS) go test -count=1 -timeout 4h -run '^TestSimulation$$' ./trust/issuers
+	go test -count=1 -timeout 4h ./simulate/protocol -run 'Evidence|Identity|Roster|Forwarding' -seeds $(SEEDS)
+
+mutants:
+	go test -count=1 -timeout 4h ./simulate/protocol -run 'TestMutants$$' -mutants $(SEEDS) -v
 
 # The table of docs/performance.md.
 bench:
