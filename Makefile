@@ -1,7 +1,7 @@
 # The commands that people use; .ci/run calls the same ones.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CONCURRENT = ./federation/... ./trust/issuers ./trust/members ./trust/roots ./trust/passport ./trust/bearer ./trust/broker ./trust/claims ./trust/dac ./trust/discovery ./trust/oidc \
-	./trust/polling ./trust/proof ./trust/policy ./store ./query/local ./query/source/variants ./node/... ./simulate/...
+	./trust/polling ./trust/proof ./trust/policy ./store ./query/local ./query/source/variants ./node/... ./simulate ./simulate/idp ./simulate/cohort ./simulate/providers
 FUZZTIME ?= 10s
 SEEDS ?= 1000
 

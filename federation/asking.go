@@ -84,7 +84,7 @@ func (r *round) askPeers(ctx context.Context) {
 // sign makes the targets' messages, and each goes its way when it is ready.
 func (r *round) sign(ctx context.Context, targets []target) {
 	for _, t := range targets {
-		message, id, err := r.message(t)
+		message, id, err := r.message(t, r.draft, r.tail)
 		if err != nil {
 			r.o.Log.Error("a question could not be made ready for a peer", "site", t.peer.Site, "error", err)
 			r.arrivals <- arrival{part: failed(t.peer.Site, t.peer.Node, query.Failed, codeError)}
@@ -105,9 +105,9 @@ func (r *round) askPeer(ctx context.Context, t target, message []byte) {
 	r.arrivals <- r.call(ctx, t, message)
 }
 
-// message makes what one target gets.
-func (r *round) message(t target) (message []byte, id string, err error) {
-	a := r.draft
+// message makes what one target gets, of what all get or of what is its own. Others collect what
+// arrives meanwhile, so it reads nothing of the round but the options.
+func (r *round) message(t target, a assertion, tail []byte) (message []byte, id string, err error) {
 	a.Audience = t.peer.Node
 	a.Exporter = trust.Digest(t.line.Exporter())
 	a.ID = newID()
@@ -115,7 +115,7 @@ func (r *round) message(t target) (message []byte, id string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	message, err = frame(envelope, r.tail)
+	message, err = frame(envelope, tail)
 	return message, a.ID, err
 }
 

@@ -74,15 +74,13 @@ func (r *round) messageFor(t target, travel Travel) (message []byte, id string, 
 	if travel.Identity.IsZero() || len(travel.Passports) == 0 {
 		return nil, "", fmt.Errorf("%d passports of %t identity", len(travel.Passports), !travel.Identity.IsZero())
 	}
-	alone := *r
 	tail, err := appendTail(make([]byte, 0, len(r.question)+1024), r.question, travel.Passports)
 	if err != nil {
 		return nil, "", err
 	}
-	alone.tail = tail
-	alone.draft.Caller = &travel.Identity
-	alone.draft.Passports = digestsOf(travel.Passports)
-	return alone.message(t)
+	alone := r.draft
+	alone.Caller, alone.Passports = &travel.Identity, digestsOf(travel.Passports)
+	return r.message(t, alone, tail)
 }
 
 func digestsOf(passports []trust.Passport) []trust.Digest {
