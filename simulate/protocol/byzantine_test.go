@@ -155,6 +155,7 @@ type liar struct {
 	observes       map[string][]string // issuer: thumbprints
 	twice          map[string]bool     // issuers that it observes two times in one head
 	tombs          []string
+	buried         []string        // all that it ever buried: a new epoch is taken only with them
 	now            []wire          // its history, the newest last
 	other          map[string]wire // what it shows to some askers instead of the newest
 	extra          []wire          // lies that it adds to every answer
@@ -215,7 +216,8 @@ func (l *liar) say(now time.Time) {
 }
 
 func (l *liar) bury(issuer, print string, now time.Time, life time.Duration) {
-	l.tombs = append(l.tombs, sealed("candig-tomb+jwt", l.key, tombstone{netOf(l.node), issuer, print, "a reason", now.Unix(), now.Add(life).Unix()}))
+	l.buried = append(l.buried, sealed("candig-tomb+jwt", l.key, tombstone{netOf(l.node), issuer, print, "a reason", now.Unix(), now.Add(life).Unix()}))
+	l.tombs = append(l.tombs, l.buried[len(l.buried)-1])
 }
 
 // answer is what whoever asks the liar gets.

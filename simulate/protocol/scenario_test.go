@@ -260,7 +260,7 @@ func (w *world) playLiar(e event, l *liar) {
 	case "new epoch":
 		l.epoch++
 		l.version, l.prev = 0, trust.Digest{}
-		l.extra, l.tombs = nil, nil
+		l.extra, l.tombs = nil, slices.Clone(l.buried)
 		w.raised[string(l.name)] = true
 	}
 	l.say(now)

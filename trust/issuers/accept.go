@@ -20,8 +20,15 @@ func (d *Desk) accept(ctx context.Context, w wireBundle) (bool, error) {
 	// This site's own word comes back from peers: that is how a node that was restored
 	// from an old backup hears what it has forgotten.
 	if w.Of == d.node {
+		if s.own.bundle != nil && string(s.own.bundle.head.envelope) == w.Head {
+			return false, nil
+		}
 		b, _, err := w.verify(pin{d.network, d.site, d.node}, nil)
 		if err != nil {
+			return false, err
+		}
+		// Its tombstones first: a head of a new epoch that lacks one would be taken by nobody.
+		if err := d.recall(ctx, b.relics()); err != nil {
 			return false, err
 		}
 		return false, d.recover(ctx, b.head, false)
@@ -47,9 +54,10 @@ func (d *Desk) accept(ctx context.Context, w wireBundle) (bool, error) {
 		d.clock.suspect(site, b.head.issued(), d.now())
 		return false, err
 	}
-	// Unexpired tombstones may not vanish between heads (section 6).
-	if held != nil && held.news(b.head) == newer && held.epoch() == b.head.Epoch {
-		if t, gone := vanished(held.bundle, b, d.now()); gone {
+	// Unexpired tombstones may not vanish between heads (section 6). A new epoch is no way around it: who
+	// was restored gets its own word back from whoever holds it.
+	if held != nil && held.news(b.head) == newer {
+		if t, gone := vanished(held.keeps(), b, d.now()); gone {
 			return false, refuse("%s dropped its tombstone for %s of %.200q, which has not ended", site, t.Thumbprint, t.Issuer)
 		}
 	}
@@ -66,8 +74,16 @@ func (d *Desk) acceptFork(ctx context.Context, w wireFork) (bool, error) {
 		return false, refuse("a fork proof of %.60q brings no key", w.Of)
 	}
 	if w.Of == d.node {
-		f, err := openFork(w.Heads, pin{d.network, d.site, d.node}, key)
+		self := pin{d.network, d.site, d.node}
+		f, err := openFork(w.Heads, self, key)
 		if err != nil {
+			return false, err
+		}
+		relics, err := openRelics(w.Tombs, self, key)
+		if err != nil {
+			return false, err
+		}
+		if err := d.recall(ctx, relics); err != nil {
 			return false, err
 		}
 		// The higher of the two says how far versions went that peers may have seen.
@@ -86,7 +102,11 @@ func (d *Desk) acceptFork(ctx context.Context, w wireFork) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return d.merge(ctx, p, key, f.b, func(a *author) *author { return a.withFork(p, key, f) })
+	relics, err := openRelics(w.Tombs, p, key)
+	if err != nil {
+		return false, err
+	}
+	return d.merge(ctx, p, key, f.b, func(a *author) *author { return a.withFork(p, key, f, relics...) })
 }
 
 // merge replaces an author by join(author): the one place where evidence of other

@@ -75,6 +75,7 @@ type author struct {
 	bundle  *bundle      // the newest accepted; nil if only a fork is known
 	history []signedHead // heads of the newest epoch, newest first
 	fork    *forkProof
+	relics  []relic // its tombstones from before the fork; only while it is forked
 }
 
 // epoch is the newest epoch of which anything is held.
@@ -142,6 +143,7 @@ func (a *author) withHead(h signedHead) *author {
 		// records must not come back when memory is read from the store.
 		i := slices.IndexFunc(a.history, func(o signedHead) bool { return conflict(o, h) })
 		next.fork = &forkProof{a.history[i], h}
+		next.relics = a.keeps()
 		next.bundle, next.history = nil, nil
 	case older:
 		next.history = remember(a.history, h)
@@ -157,7 +159,12 @@ func (a *author) withBundle(p pin, key ed25519.PublicKey, b *bundle) *author {
 		if a == nil {
 			return nil
 		}
-		return a.withHead(b.head)
+		next := a.withHead(b.head)
+		// Also what comes after the proof: which came first must not matter.
+		if next.forked() && b.head.Epoch == next.epoch() {
+			return next.withRelics(b.relics())
+		}
+		return next
 	}
 	next := &author{pin: p, key: key, bundle: b}
 	// Heads of an epoch that was left behind prove nothing any more.
@@ -168,12 +175,26 @@ func (a *author) withBundle(p pin, key ed25519.PublicKey, b *bundle) *author {
 	return next
 }
 
-// withFork gives the author after a proof was seen that another site holds.
-func (a *author) withFork(p pin, key ed25519.PublicKey, f *forkProof) *author {
-	if a != nil && (a.epoch() > f.epoch() || a.epoch() == f.epoch() && a.forked()) {
+// withFork gives the author after a proof was seen that another site holds, with the tombstones that it brought.
+func (a *author) withFork(p pin, key ed25519.PublicKey, f *forkProof, relics ...relic) *author {
+	if a.epoch() > f.epoch() {
 		return a
 	}
-	return &author{pin: p, key: key, fork: f}
+	if a != nil && a.epoch() == f.epoch() && a.forked() {
+		return a.withRelics(relics)
+	}
+	return &author{pin: p, key: key, fork: f, relics: unite(a.keeps(), relics)}
+}
+
+// withRelics adds tombstones to those that the author's next word must have.
+func (a *author) withRelics(relics []relic) *author {
+	all := unite(a.relics, relics)
+	if len(all) == len(a.relics) {
+		return a
+	}
+	next := *a
+	next.relics = all
+	return &next
 }
 
 // witness gives the author's word in the form that Believe reads.

@@ -29,7 +29,7 @@ func TestFloor(t *testing.T) {
 	far.Expires = far.Issued + 60
 	other := far
 	other.Root = trust.DigestOf(nil)
-	if changed, err := d.acceptFork(t.Context(), wireFork{p.node, encodeKey(p.public()), []string{p.seal(typHead, far), p.seal(typHead, other)}}); err != nil || !changed {
+	if changed, err := d.acceptFork(t.Context(), wireFork{p.node, encodeKey(p.public()), []string{p.seal(typHead, far), p.seal(typHead, other)}, nil}); err != nil || !changed {
 		t.Errorf("%v, %v", changed, err)
 	}
 	if got := d.state.Load().floor; got.After(noon.Add(skew)) {

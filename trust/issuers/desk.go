@@ -94,6 +94,7 @@ type Desk struct {
 	flights flights
 	clock   clockSuspects
 	stats   counters
+	asked   sync.Map // peer's NodeID: this site's own epoch when the peer was last asked for its word
 }
 
 // New makes a desk from what the store holds. It starts nothing: View works at
@@ -143,6 +144,9 @@ func New(o Options) (*Desk, error) {
 		return nil, fmt.Errorf("issuers: %w", err)
 	}
 	if err := d.configure(next, o.Policies, o.Peers); err != nil {
+		return nil, err
+	}
+	if err := d.resealTombs(next); err != nil {
 		return nil, err
 	}
 	next.settle(d.site)

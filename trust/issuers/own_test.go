@@ -111,7 +111,7 @@ func TestForgedOwnHeads(t *testing.T) {
 		}
 		_ = d.hear(t.Context(), []byte(forged.Head)) // by its kid it is the thief's own, if anybody's
 	}
-	for name, f := range map[string]wireFork{"by another key": thief.fork(5, 5), "of one head": {d.node, encodeKey(own.public()), []string{"x"}}, "of no key": {Of: d.node}} {
+	for name, f := range map[string]wireFork{"by another key": thief.fork(5, 5), "of one head": {d.node, encodeKey(own.public()), []string{"x"}, nil}, "of no key": {Of: d.node}} {
 		f.Of = d.node
 		if _, err := d.acceptFork(t.Context(), f); err == nil {
 			t.Errorf("a proof %s: taken", name)

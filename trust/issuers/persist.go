@@ -32,7 +32,8 @@ type storedAuthor struct {
 	Key     string       `json:"key"`
 	Bundle  *wireBundle  `json:"bundle,omitempty"`
 	History []string     `json:"history"`
-	Fork    []string     `json:"fork,omitempty"` // two heads
+	Fork    []string     `json:"fork,omitempty"`  // two heads
+	Tombs   []string     `json:"tombs,omitempty"` // relics
 }
 
 // storedOwn is this site's own place.
@@ -78,6 +79,7 @@ func (d *draft) saveAuthor(a *author) {
 	if a.fork != nil {
 		stored.Fork = []string{string(a.fork.a.envelope), string(a.fork.b.envelope)}
 	}
+	stored.Tombs = envelopesOf(a.relics)
 	d.save[keyAuthor+string(a.site)] = encode(stored)
 }
 
@@ -210,6 +212,9 @@ func loadAuthor(value []byte, network string, site trust.SiteName) (*author, err
 		if a.fork, err = openFork(stored.Fork, a.pin, key); err != nil {
 			return nil, err
 		}
+	}
+	if a.relics, err = openRelics(stored.Tombs, a.pin, key); err != nil {
+		return nil, err
 	}
 	if a.bundle == nil && a.fork == nil {
 		return nil, errors.New("it holds neither records nor a fork")

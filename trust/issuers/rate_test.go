@@ -53,7 +53,7 @@ func (s signer) chain(e int64, n int) []wireBundle {
 
 // fork is a proof that s signed two heads of one version.
 func (s signer) fork(e, ver int64) wireFork {
-	return wireFork{s.node, encodeKey(s.public()), []string{
+	return wireFork{Of: s.node, Key: encodeKey(s.public()), Heads: []string{
 		string(s.head(e, 0, ver, trust.Digest{}, "").envelope), string(s.head(e, 0, ver, trust.Digest{}, "other").envelope)}}
 }
 

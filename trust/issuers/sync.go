@@ -73,6 +73,8 @@ type wireFork struct {
 	Of    trust.NodeID `json:"of"`
 	Key   string       `json:"key"`
 	Heads []string     `json:"heads"`
+	// Tombs are the tombstones that the author's next word must have.
+	Tombs []string `json:"tombs,omitempty"`
 }
 
 // decodeRequest and decodeAnswer bound what a peer sends before they read it. Being pinned
@@ -148,8 +150,10 @@ func (s *state) answer(asker trust.SiteName, have map[trust.NodeID]place, now ti
 		case !held.forked():
 			add(held.node, held.place(), held.bundle)
 		case have[held.node].lacks(held.place()):
-			if room -= 2*MaxHeadBytes + 256; room > 0 {
-				a.Forks = append(a.Forks, held.fork.wire(held))
+			f := held.fork.wire(held)
+			if n := f.size(); n <= room {
+				room -= n
+				a.Forks = append(a.Forks, f)
 			} else {
 				a.More = true
 			}
@@ -159,7 +163,16 @@ func (s *state) answer(asker trust.SiteName, have map[trust.NodeID]place, now ti
 }
 
 func (f *forkProof) wire(a *author) wireFork {
-	return wireFork{a.node, encodeKey(a.key), []string{string(f.a.envelope), string(f.b.envelope)}}
+	return wireFork{a.node, encodeKey(a.key), []string{string(f.a.envelope), string(f.b.envelope)}, envelopesOf(a.relics)}
+}
+
+// size is at least what the proof takes as JSON.
+func (f wireFork) size() int {
+	n := 2*MaxHeadBytes + 256
+	for _, t := range f.Tombs {
+		n += len(t) + 3
+	}
+	return n
 }
 
 // ServeSync answers one sync request of a connected peer; nil is a refusal. It
@@ -230,11 +243,19 @@ func (d *Desk) acknowledge(site trust.SiteName, w wireBundle) trust.Digest {
 func (d *Desk) syncWith(ctx context.Context, node trust.NodeID) error {
 	// Each round says what is held by now, so that nothing is sent twice.
 	for range maxSyncRounds {
-		more, err := d.exchange(ctx, node, syncRequest{Have: d.state.Load().have()})
+		s := d.state.Load()
+		have, epoch := s.have(), s.own.place().Epoch
+		// Of a peer that is new since the start, or since the epoch was raised, this site's own word is
+		// asked for whatever it is: it may hold what this site has forgotten, though under an older epoch.
+		if asked, ok := d.asked.Load(node); !ok || asked != epoch {
+			delete(have, d.node)
+		}
+		more, err := d.exchange(ctx, node, syncRequest{Have: have})
 		if err != nil {
 			d.stats.syncsFailed.Add(1)
 			return err
 		}
+		d.asked.Store(node, epoch)
 		if !more {
 			break
 		}

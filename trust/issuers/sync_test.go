@@ -249,7 +249,7 @@ func TestAnswersOfPeers(t *testing.T) {
 		"more of nothing": {mesh: script{answers: [][]byte{[]byte(`{"more":true}`)}}, calls: 1},
 		"one bad part":    {mesh: script{answers: [][]byte{encode(syncAnswer{Bundles: []wireBundle{forged, good}})}}, calls: 1, taken: 1, refused: 1},
 		"a bad proof": {mesh: script{answers: [][]byte{encode(syncAnswer{Bundles: []wireBundle{good}, Forks: []wireFork{
-			{"p", encodeKey(p.public()), []string{"x", "y"}}, {"p", "not a key", nil}}})}}, calls: 1, taken: 1, refused: 1},
+			{Of: "p", Key: encodeKey(p.public()), Heads: []string{"x", "y"}}, {Of: "p", Key: "not a key"}}})}}, calls: 1, taken: 1, refused: 1},
 		"a stranger's":     {mesh: script{answers: [][]byte{encode(syncAnswer{Bundles: newSigner("stranger").chain(1, 1), Forks: []wireFork{newSigner("stranger").fork(1, 1)}})}}, calls: 1},
 		"more and more":    {mesh: script{answers: growing}, calls: headBurst + 1, taken: headBurst, refused: 1},
 		"the same and old": {mesh: script{answers: [][]byte{growing[0], growing[0]}}, calls: 2, taken: 1},

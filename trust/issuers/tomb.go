@@ -78,13 +78,11 @@ func openTomb(envelope []byte, p pin, keyOf keyOf) (Tombstone, error) {
 	return Tombstone{t.Issuer, t.Key, t.Reason, time.Unix(t.At, 0).UTC(), time.Unix(t.Until, 0).UTC()}, nil
 }
 
-// vanished gives an unexpired tombstone of the older bundle that the newer one lacks: an author that
-// drops one takes back what peers must be able to rely on, so its newer word is not taken.
-func vanished(older, newer *bundle, now time.Time) (Tombstone, bool) {
-	if older == nil {
-		return Tombstone{}, false
-	}
-	for _, t := range older.tombs {
+// vanished gives an unexpired tombstone of those that were told before which the newer bundle lacks: an
+// author that drops one takes back what peers must be able to rely on, so its newer word is not taken.
+func vanished(told []relic, newer *bundle, now time.Time) (Tombstone, bool) {
+	for _, r := range told {
+		t := r.Tombstone
 		if now.Before(t.Until) && !slices.Contains(newer.tombs, t) {
 			return t, true
 		}
@@ -114,11 +112,11 @@ func (d *Desk) Distrust(ctx context.Context, t Tombstone) error {
 		}
 		own := ownTomb{Tombstone: t, Acked: map[trust.SiteName]time.Time{}}
 		if slices.Contains(next.homeOf, t.Issuer) {
-			sealed, err := jose.Seal(typTomb, d.key, tombRecord{pin{d.network, d.site, d.node}.net(), t.Issuer, t.Thumbprint, t.Reason, t.At.Unix(), t.Until.Unix()})
+			sealed, err := d.sealTomb(t)
 			if err != nil {
 				return err
 			}
-			own.Envelope = string(sealed)
+			own.Envelope = sealed
 		}
 		// The newer word about the same key takes the older one's place, unless peers rely on that.
 		tombs := slices.DeleteFunc(slices.Clone(next.tombs), func(o ownTomb) bool { return o.Envelope == "" && o.same(t.Issuer, t.Thumbprint) })
@@ -130,6 +128,61 @@ func (d *Desk) Distrust(ctx context.Context, t Tombstone) error {
 		d.kick()
 	}
 	return err
+}
+
+// recall takes back what this site itself told its peers and has forgotten since, restored from an old backup:
+// they rely on it, and take no head of this site's that lacks it.
+func (d *Desk) recall(ctx context.Context, told []relic) error {
+	err := d.commit(ctx, func(next *draft) error {
+		tombs := slices.Clone(next.tombs)
+		for _, t := range told {
+			if !next.now.Before(t.Until) || slices.ContainsFunc(tombs, func(o ownTomb) bool { return o.Envelope != "" && o.Tombstone == t.Tombstone }) {
+				continue
+			}
+			tombs = append(tombs, ownTomb{t.Tombstone, t.envelope, map[trust.SiteName]time.Time{}})
+			next.record(outcomeDistrusted, "", fmt.Sprintf("issuer %.300q key %s until %s, as peers hold it of this site", t.Issuer, t.Thumbprint, t.Until.Format(time.RFC3339)))
+		}
+		if len(tombs) == len(next.tombs) {
+			return errNothing
+		}
+		next.keepTombs(tombs)
+		return nil
+	})
+	if errors.Is(err, errNothing) {
+		return nil
+	}
+	if err == nil {
+		d.kick()
+	}
+	return err
+}
+
+// resealTombs signs again what peers were told under another node key, or in another network: no head over
+// the old envelopes would be taken. They have not been acknowledged as they are now.
+func (d *Desk) resealTombs(next *draft) error {
+	p := pin{d.network, d.site, d.node}
+	tombs, changed := slices.Clone(next.tombs), false
+	for i, t := range tombs {
+		if t.Envelope == "" {
+			continue
+		}
+		sealed, err := d.sealTomb(t.Tombstone)
+		if err != nil {
+			return fmt.Errorf("issuers: signing a tombstone of %s again: %w", p.site, err)
+		}
+		if sealed != t.Envelope { // Ed25519 gives one signature for one text and key
+			tombs[i].Envelope, tombs[i].Acked, changed = sealed, map[trust.SiteName]time.Time{}, true
+		}
+	}
+	if changed {
+		next.keepTombs(tombs)
+	}
+	return nil
+}
+
+func (d *Desk) sealTomb(t Tombstone) (string, error) {
+	sealed, err := jose.Seal(typTomb, d.key, tombRecord{pin{d.network, d.site, d.node}.net(), t.Issuer, t.Thumbprint, t.Reason, t.At.Unix(), t.Until.Unix()})
+	return string(sealed), err
 }
 
 // BeHome says of which issuers this site is the home, by its own root-signed record: peers hear its
