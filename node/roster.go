@@ -85,7 +85,7 @@ func witnesses(v *members.View) map[trust.SiteName]issuers.Peer {
 func policies(c *config.Config, v *members.View) []trust.IssuerPolicy {
 	list := c.IssuerPolicies()
 	for i, p := range list {
-		if p.Mode != trust.ModeDirectQuorum && p.Mode != trust.ModeQuorum {
+		if p.Mode == trust.ModeManual || p.Mode == trust.ModeDirect || p.Mode == trust.ModeHome && len(p.Witnesses) == 0 {
 			continue
 		}
 		for _, s := range v.Sites {

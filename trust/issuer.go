@@ -21,8 +21,7 @@ const (
 // (trust-protocol.md, section 7).
 type Mode string
 
-// The modes. Quorum and Home are in the language of the protocol; a site that
-// does not run them refuses them in its configuration.
+// The modes.
 const (
 	ModeManual       Mode = "manual"        // the keys in a file, nothing else
 	ModeDirect       Mode = "direct"        // what this node fetched itself
@@ -48,6 +47,9 @@ type IssuerPolicy struct {
 	Groups map[SiteName]string
 	// NoContinuity believes a key set that has nothing in common with the one before at once.
 	NoContinuity bool
+
+	// Algorithms are those that keys of the issuer may be for; empty: all that the node takes.
+	Algorithms []string
 
 	Witnesses []SiteName // whose observations count; used by the quorum modes
 	K         int        // how many of them are needed

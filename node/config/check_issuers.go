@@ -65,7 +65,11 @@ func (c *Config) checkGroups(n *notes, at string, i *Issuer) {
 	}
 }
 
-func (i *Issuer) usesWitnesses() bool { return i.Mode == trust.ModeDirectQuorum }
+// usesWitnesses tells whether the mode cannot do without witnesses. In mode home they may say what the issuer's origin
+// names as its home, to a node that cannot ask it.
+func (i *Issuer) usesWitnesses() bool {
+	return i.Mode == trust.ModeDirectQuorum || i.Mode == trust.ModeQuorum || i.Mode == trust.ModeHome && len(i.Witnesses) > 0
+}
 
 func (i *Issuer) is(k trust.Kind) bool { return slices.Contains(i.Kinds, k) }
 
@@ -150,11 +154,15 @@ func (i *Issuer) checkKinds(n *notes, at string) {
 func (c *Config) checkMode(n *notes, at string, i *Issuer) {
 	key := at + ".mode"
 	switch i.Mode {
-	case trust.ModeManual, trust.ModeDirect, trust.ModeDirectQuorum:
-	case trust.ModeQuorum, trust.ModeHome:
-		n.problem(key, "write manual, direct or direct+quorum", "this version does not run mode %s", i.Mode)
+	case trust.ModeHome:
+		if i.Home == "" || i.Home == c.Site.Name {
+			n.problem(at+".home", "name the peer that is the issuer's home, or write another mode", "mode home believes the keys that the issuer's home names, and no other site is named as that")
+		}
 	default:
-		oneOf(n, key, string(i.Mode), string(trust.ModeManual), string(trust.ModeDirect), string(trust.ModeDirectQuorum))
+		oneOf(n, key, string(i.Mode), string(trust.ModeManual), string(trust.ModeDirect), string(trust.ModeQuorum), string(trust.ModeDirectQuorum), string(trust.ModeHome))
+	}
+	for j, alg := range i.Algorithms {
+		oneOf(n, item(at+".algs", j), alg, "RS256", "ES256")
 	}
 	c.checkWitnesses(n, at, i)
 	c.checkGroups(n, at, i)
@@ -184,14 +192,14 @@ func (c *Config) checkWitnesses(n *notes, at string, i *Issuer) {
 	}
 	if !i.usesWitnesses() {
 		if len(i.Witnesses) > 0 || n.written(at+".k") {
-			n.warn(at+".mode", "write mode: direct+quorum to count them", "witnesses and k have no effect in mode %.20q", string(i.Mode))
+			n.warn(at+".mode", "write mode: direct+quorum or quorum to count them", "witnesses and k have no effect in mode %.20q", string(i.Mode))
 		}
 		return
 	}
 	switch {
 	case len(i.Witnesses) < 2:
 		n.problem(at+".witnesses", "name at least two peers that watch this issuer, or write mode: direct (or manual) in a network of two",
-			"%d named; mode direct+quorum, the default, needs at least 2", len(i.Witnesses))
+			"%d named; mode %s needs at least 2", len(i.Witnesses), i.Mode)
 	case i.vantages() < 2:
 		n.problem(at+".k", "name witnesses of another vantage", "all witnesses are of one group, and have one vote; at least 2 are needed")
 	case i.K < 2 || i.K > i.vantages():

@@ -103,6 +103,7 @@ type Issuer struct {
 	Witnesses             []trust.SiteName `yaml:"witnesses"`
 	K                     int              `yaml:"k"`
 	Home                  trust.SiteName   `yaml:"home"`
+	Algorithms            []string         `yaml:"algs"` // default all that are taken: RS256 and ES256
 	Groups                []Group          `yaml:"groups"`
 	Continuity            string           `yaml:"continuity"` // on, off
 	ClientIDs             []string         `yaml:"client_ids"`

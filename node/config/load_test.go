@@ -90,8 +90,11 @@ var oneProblem = []struct{ name, text, key, words string }{
 	{"no kinds", start + "issuers: [{issuer: 'https://idp.example.org', mode: direct}]", "issuers[0].kinds", "trusted for nothing"},
 	{"kind", start + "issuers: [{issuer: 'https://idp.example.org', kinds: [logon], mode: direct}]", "issuers[0].kinds[0]", "write login"},
 	{"mode", start + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], mode: directly}]", "issuers[0].mode", "write direct"},
-	{"mode quorum", start + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], mode: quorum}]", "issuers[0].mode", "does not run"},
-	{"mode home", start + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], mode: home}]", "issuers[0].mode", "direct+quorum"},
+	{"mode quorum", start + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], mode: quorum}]", "issuers[0].witnesses", "mode quorum needs at least 2"},
+	{"mode home", start + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], mode: home}]", "issuers[0].home", "is the issuer's home"},
+	{"mode home of our own", start + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], mode: home, home: uhn}]", "issuers[0].home", "name the peer"},
+	{"mode home with one witness", start + peers + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], mode: home, home: chus, witnesses: [chus]}]", "issuers[0].witnesses", "mode home needs at least 2"},
+	{"algorithm", start + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], mode: direct, algs: [RS256, HS256]}]", "issuers[0].algs[1]", "RS256"},
 	{"default mode without witnesses", start + "issuers: [{issuer: 'https://idp.example.org', kinds: [login]}]", "issuers[0].witnesses", "mode: direct"},
 	{"one witness", start + peers + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], witnesses: [chus]}]", "issuers[0].witnesses", "at least 2"},
 	{"witness is us", start + peers + "issuers: [{issuer: 'https://idp.example.org', kinds: [login], witnesses: [chus, bcgsc, uhn]}]", "issuers[0].witnesses[2]", "itself"},
@@ -195,7 +198,7 @@ api:
 issuers:
   - issuer: http://idp.example.org
     kinds: []
-    mode: quorum
+    mode: directly
     max_stale: 5
     require_aud: maybe
 limits: {peer_timeout: 20s}

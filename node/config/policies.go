@@ -18,6 +18,7 @@ func (c *Config) IssuerPolicies() []trust.IssuerPolicy {
 			Issuer:              i.Issuer,
 			Kinds:               slices.Clone(i.Kinds),
 			Mode:                i.Mode,
+			Algorithms:          slices.Clone(i.Algorithms),
 			ClientIDs:           slices.Clone(i.ClientIDs),
 			AcceptUnboundFrom:   slices.Clone(i.AcceptUnboundFrom),
 			RequireAud:          i.RequireAud,

@@ -32,7 +32,7 @@ var rules = []mutant{
 	{"keys pooled across issuers", "TestEvidence", []edit{{believe, "if o.Issuer != p.Issuer || !fresh(", "if !fresh("}}},
 	{"tombstone overwritten", "TestEvidence", []edit{{"trust/issuers/tomb.go", "if now.Before(t.Until) && !slices.Contains(newer.tombs, t) {", "if false {"}}},
 	{"any site may tombstone", "TestEvidence", []edit{{believe, `if ev.Home != "" && w.Site == ev.Home && !w.Forked {`, "if !w.Forked {"}}},
-	{"home without the issuer's own word", "TestEvidence", []edit{{"trust/issuers/state.go", " || s.fetches[issuer].HomeSite != s.ids[site] {", " {"}}},
+	{"home without the issuer's own word", "TestEvidence", []edit{{"trust/issuers/state.go", " || s.originNames(issuer) != s.ids[site] {", " {"}}},
 	{"no epoch", "TestEvidence", []edit{{"trust/issuers/author.go", "case a == nil || h.Epoch > a.epoch():", "case a == nil:"}}},
 	{"no future check", "TestEvidence", []edit{{"trust/issuers/records.go", "if h.issued().After(now.Add(skew)) {", "if false {"}}},
 	{"send before write", "TestEvidence", []edit{{"trust/issuers/own.go", "head = []byte(sealed.Head)", "head = []byte(sealed.Head)\n\t\td.mesh.Broadcast(head)"}}},

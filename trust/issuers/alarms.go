@@ -95,10 +95,11 @@ func (d *draft) issuerAlarms(self trust.SiteName, issuer string) []Alarm {
 	if p.Mode == trust.ModeManual {
 		return alarms
 	}
-	if f.err != "" {
+	// A site in mode home that can never ask the issuer lives by what others say, and its operator knows.
+	if f.err != "" && !(p.Mode == trust.ModeHome && f.at.IsZero()) {
 		add(AlarmFetchFailed, "%s", f.err)
 	}
-	if !f.at.IsZero() && !fresh(f.at, staleAfter(p), d.evaluation(d.now)) {
+	if fetches(p) && p.Mode != trust.ModeHome && !f.at.IsZero() && !fresh(f.at, staleAfter(p), d.evaluation(d.now)) {
 		add(AlarmStale, "the newest good fetch is of %s; its keys are not used any more", f.at.Format(time.RFC3339))
 	}
 	for _, r := range f.Rejected {
@@ -127,6 +128,13 @@ func (d *draft) issuerAlarms(self trust.SiteName, issuer string) []Alarm {
 			add(AlarmQuorum, "key %s (kid %.80q) was fetched by this node, but only %d of the %d witnesses needed see it", k.Thumbprint, k.KeyID, votes[k.Thumbprint], b.Needed)
 		}
 	}
+	if fromElsewhere(p) && !slices.ContainsFunc(b.Keys, func(k KeyBelief) bool { return k.Believed || k.Buried }) {
+		why := "nobody whose word counts for it has been heard lately"
+		if len(b.Keys) > 0 {
+			why = b.Keys[0].Why
+		}
+		add(AlarmQuorum, "no key is believed: %s", why)
+	}
 	if sets := d.witnessSets(self, p); len(sets) > 1 {
 		add(AlarmDisagree, "the witnesses do not see the same keys: %s", strings.Join(sets, "; "))
 	}
@@ -140,7 +148,7 @@ func (d *draft) issuerAlarms(self trust.SiteName, issuer string) []Alarm {
 // see: more than one for longer than a poll means that somebody is shown
 // something else.
 func (d *draft) witnessSets(self trust.SiteName, p trust.IssuerPolicy) []string {
-	if p.Mode != trust.ModeDirectQuorum {
+	if p.Mode != trust.ModeDirectQuorum && p.Mode != trust.ModeQuorum {
 		return nil
 	}
 	now, stale := d.evaluation(d.now), staleAfter(p)

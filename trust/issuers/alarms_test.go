@@ -36,7 +36,7 @@ func tell(t *testing.T, d *Desk, s signer, ver int64, records ...string) {
 }
 
 func (s signer) sees(kids ...string) string {
-	return s.seal(typObs, obsRecord{s.net(), testIssuer, testIssuer + "/jwks", trust.Digest{}, thumbprints(kids...), time.Now().Unix()})
+	return s.seal(typObs, obsRecord{s.net(), testIssuer, testIssuer + "/jwks", trust.Digest{}, thumbprints(kids...), time.Now().Unix(), trust.Digest{}, ""})
 }
 
 // cause is what brings an alarm about, and what ends it.

@@ -201,7 +201,7 @@ func (a *author) withRelics(relics []relic) *author {
 func (a *author) witness() Witness {
 	w := Witness{Site: a.site, Forked: a.forked()}
 	if a.bundle != nil {
-		w.Issued, w.Observations, w.Tombs = a.bundle.head.issued(), a.bundle.observations, a.bundle.tombs
+		w.Issued, w.Observations, w.Words, w.Tombs = a.bundle.head.issued(), a.bundle.observations, a.bundle.words, a.bundle.tombs
 	}
 	return w
 }

@@ -51,7 +51,7 @@ func (s signer) siteRecord(e, u int64, ids map[string][]string) siteRecord {
 
 func (s signer) obs(issuer string, at time.Time, names ...string) string {
 	o := sees(s.site, at, issuer, names...).Observations[0]
-	return s.seal(typObs, obsRecord{s.net(), o.Issuer, issuer + "/jwks", trust.Digest{}, o.Thumbprints, at.Unix()})
+	return s.seal(typObs, obsRecord{s.net(), o.Issuer, issuer + "/jwks", trust.Digest{}, o.Thumbprints, at.Unix(), trust.Digest{}, ""})
 }
 
 // head makes a head of nothing but a site record.

@@ -1,6 +1,7 @@
 package issuers
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,6 +21,14 @@ func Believe(p trust.IssuerPolicy, ev Evidence, now time.Time) Belief {
 	if now.Before(ev.Floor) {
 		now = ev.Floor
 	}
+	b := weigh(p, ev, now)
+	onlyAlgorithms(p, b.Keys)
+	bury(b, ev, now)
+	return b
+}
+
+// weigh is Believe before what only takes belief away.
+func weigh(p trust.IssuerPolicy, ev Evidence, now time.Time) Belief {
 	b := Belief{Issuer: p.Issuer}
 	if p.Issuer == "" {
 		b.Problem = "no policy for this issuer"
@@ -28,13 +37,19 @@ func Believe(p trust.IssuerPolicy, ev Evidence, now time.Time) Belief {
 	switch p.Mode {
 	case trust.ModeManual:
 		b.Keys = believePinned(ev.Pinned)
-		bury(b, ev, now)
+		return b
+	case trust.ModeQuorum:
+		b.Needed = needed(p, ev.Self)
+		b.Keys, b.JWKSURI = believeQuorum(p, ev, b.Needed, now)
+		return b
+	case trust.ModeHome:
+		b.Keys, b.JWKSURI, b.Problem = believeHome(p, ev, now)
 		return b
 	case trust.ModeDirect:
 	case trust.ModeDirectQuorum:
 		b.Needed = needed(p, ev.Self)
 	default:
-		b.Problem = fmt.Sprintf("mode %.40q is not run by this version: use manual, direct or direct+quorum", p.Mode)
+		b.Problem = fmt.Sprintf("there is no mode %.40q: use manual, direct, quorum, direct+quorum or home", p.Mode)
 		return b
 	}
 	c := court{ev.Self, ev.Own.At, b.Needed, staleAfter(p), now}
@@ -56,7 +71,6 @@ func Believe(p trust.IssuerPolicy, ev Evidence, now time.Time) Belief {
 			b.Keys = append(b.Keys, c.judge(k, fetched, votes[print]))
 		}
 	}
-	bury(b, ev, now)
 	return b
 }
 
@@ -135,11 +149,16 @@ func (c court) judge(k trust.Key, fetched bool, votes []vote) KeyBelief {
 }
 
 // countVotes gives, for each thumbprint, the fresh sightings by the policy's
-// witnesses, the longest lasting first. A site has one vote for a key, however
-// often it says so.
+// witnesses, the longest lasting first.
 func countVotes(p trust.IssuerPolicy, ev Evidence, stale time.Duration, now time.Time) map[string][]vote {
-	// By vantage: witnesses of one group see the world through one window, and have one vote.
-	best := map[string]map[trust.SiteName]vote{}
+	return ballot(p, ev, stale, now, func(o Observation) []string { return o.Thumbprints })
+}
+
+// ballot gives, for each thing that fresh witnesses of the policy saw, one vote for each vantage, the longest lasting
+// first. A site has one vote for a thing, however often it says so, and sites of one vantage have one together: they see the
+// world through one window.
+func ballot[T comparable](p trust.IssuerPolicy, ev Evidence, stale time.Duration, now time.Time, saw func(Observation) []T) map[T][]vote {
+	best := map[T]map[trust.SiteName]vote{}
 	for _, w := range ev.Sites {
 		if w.Site == ev.Self || !slices.Contains(p.Witnesses, w.Site) || w.Forked || !fresh(w.Issued, stale, now) {
 			continue
@@ -149,24 +168,21 @@ func countVotes(p trust.IssuerPolicy, ev Evidence, stale time.Duration, now time
 				continue
 			}
 			v := vote{Sighting{w.Site, o.At}, earlier(w.Issued, o.At).Add(stale)}
-			for _, print := range o.Thumbprints {
-				if best[print] == nil {
-					best[print] = map[trust.SiteName]vote{}
+			for _, thing := range saw(o) {
+				if best[thing] == nil {
+					best[thing] = map[trust.SiteName]vote{}
 				}
 				group := groupOf(p, w.Site)
-				if old, ok := best[print][group]; !ok || v.until.After(old.until) {
-					best[print][group] = v
+				if old, ok := best[thing][group]; !ok || v.until.After(old.until) {
+					best[thing][group] = v
 				}
 			}
 		}
 	}
-	votes := make(map[string][]vote, len(best))
-	for print, bySite := range best {
-		votes[print] = slices.SortedFunc(maps.Values(bySite), func(a, b vote) int {
-			if c := b.until.Compare(a.until); c != 0 {
-				return c
-			}
-			return strings.Compare(string(a.Site), string(b.Site))
+	votes := make(map[T][]vote, len(best))
+	for thing, bySite := range best {
+		votes[thing] = slices.SortedFunc(maps.Values(bySite), func(a, b vote) int {
+			return cmp.Or(b.until.Compare(a.until), strings.Compare(string(a.Site), string(b.Site)))
 		})
 	}
 	return votes

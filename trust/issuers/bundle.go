@@ -15,6 +15,7 @@ type bundle struct {
 	records      wireBundle // the verbatim bytes, as they are stored and relayed
 	parsed       []record   // of records.Records, in their order
 	observations []Observation
+	words        []IssuerWord
 	tombs        []Tombstone
 }
 
@@ -76,7 +77,7 @@ func (w wireBundle) verify(p pin, held map[trust.Digest]record) (*bundle, ed2551
 	b := &bundle{head: seal(head, []byte(w.Head)), site: site, records: w}
 	// One observation for each issuer: with two, which one counts would depend on the
 	// order, and order is not signed.
-	seen := map[string]bool{}
+	seen, said := map[string]bool{}, map[string]bool{}
 	for i, r := range w.Records {
 		parsed, ok := held[hashes[i+1]]
 		if !ok {
@@ -88,6 +89,20 @@ func (w wireBundle) verify(p pin, held map[trust.Digest]record) (*bundle, ed2551
 		if parsed.tomb != nil {
 			b.tombs = append(b.tombs, *parsed.tomb)
 			continue
+		}
+		if w := parsed.word; w != nil {
+			if said[w.Issuer] {
+				return nil, nil, refuse("%s has two records of issuer %.200q", p.site, w.Issuer)
+			}
+			if w.At.After(head.issued().Add(skew)) {
+				return nil, nil, refuse("%s claims to know an issuer after its own head", p.site)
+			}
+			said[w.Issuer] = true
+			b.words = append(b.words, *w)
+			continue
+		}
+		if parsed.obs == nil {
+			continue // of a kind that this version does not know
 		}
 		o := *parsed.obs
 		if seen[o.Issuer] {

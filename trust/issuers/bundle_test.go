@@ -84,7 +84,7 @@ func bent() map[string]wireBundle {
 		return a.bundleWith(r, 1, trust.Digest{}, nil, obs)
 	}
 	bentObs := func(bend func(*obsRecord)) wireBundle {
-		r := obsRecord{a.net(), testIssuer, "", trust.Digest{}, []string{print("k")}, noon.Unix()}
+		r := obsRecord{a.net(), testIssuer, "", trust.Digest{}, []string{print("k")}, noon.Unix(), trust.Digest{}, ""}
 		bend(&r)
 		return a.bundle(1, 0, 1, trust.Digest{}, nil, a.seal(typObs, r))
 	}

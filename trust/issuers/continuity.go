@@ -38,7 +38,7 @@ func hostOf(address string) string {
 // replaces everything at once, and its owner does not. They wait until the bound home names them, the operator does,
 // or most witnesses have seen them for holdTime.
 func (d *draft) continues(issuer string, b Belief) Belief {
-	p, f := d.policies[issuer], d.fetches[issuer]
+	p := d.policies[issuer]
 	var now []string
 	for _, k := range b.Keys {
 		if k.Believed && !slices.Contains(now, k.Thumbprint) {
@@ -49,7 +49,7 @@ func (d *draft) continues(issuer string, b Belief) Belief {
 	if len(now) == 0 || p.Mode == trust.ModeManual || p.NoContinuity {
 		return b
 	}
-	old, host := d.accepted[issuer], hostOf(f.JWKSURI)
+	old, host := d.accepted[issuer], hostOf(d.jwksURI(b))
 	disjoint := !slices.ContainsFunc(now, func(print string) bool { return slices.Contains(old.Prints, print) })
 	moved := old.Host != "" && host != "" && old.Host != host
 	if len(old.Prints) == 0 || !disjoint && !moved || d.confirmed(p, old, now, host) {

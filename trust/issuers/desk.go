@@ -135,6 +135,7 @@ func New(o Options) (*Desk, error) {
 	next.authors, next.fetches = map[trust.SiteName]*author{}, map[string]fetchState{}
 	next.withheld = map[string]map[string]bool{}
 	next.accepted = map[string]accepted{}
+	next.blobs = map[trust.Digest][]byte{}
 	self := pin{d.network, d.site, d.node}
 	next.self = self
 	if err := d.store.LoadEvidence(func(key string, value []byte) error {
@@ -232,7 +233,7 @@ func (d *Desk) configure(next *draft, policies []trust.IssuerPolicy, peers map[t
 	// waiver that was taken back, or a set that is not listed any more, acts at once.
 	for issuer, f := range next.fetches {
 		p, ok := next.policies[issuer]
-		if !ok || p.Mode == trust.ModeManual {
+		if !ok || !fetches(p) {
 			delete(next.fetches, issuer)
 			next.save[keyFetch+issuer] = nil
 			delete(next.withheld, issuer)

@@ -18,6 +18,12 @@ type Evidence struct {
 	Buried []Tombstone
 	// Home is the issuer's bound home, or "": its tombstones count, and nobody else's.
 	Home trust.SiteName
+	// Bodies are the key sets that records name, as far as they are held and this policy reads them: modes quorum
+	// and home. What is in a key set counts only for whoever names it.
+	Bodies map[trust.Digest][]trust.Key
+	// Former are keys as key sets had them that were named before. They count for nothing by themselves: a key that is
+	// named now is in one of them while the key set of now was not had yet.
+	Former []trust.Key
 }
 
 // Fetch is this node's own newest successful fetch of an issuer. The zero Fetch
@@ -33,6 +39,7 @@ type Witness struct {
 	Forked       bool      // it signed two histories: it weighs nothing
 	Issued       time.Time // when it signed its newest head
 	Observations []Observation
+	Words        []IssuerWord
 	Tombs        []Tombstone
 }
 
@@ -42,6 +49,22 @@ type Observation struct {
 	JWKSURI     string
 	Metadata    trust.Digest
 	Thumbprints []string // sorted
+	At          time.Time
+	// KeySet names the keys themselves, and HomeSite the site that the issuer's own origin names as its
+	// home; both zero if the observer does not say.
+	KeySet   trust.Digest
+	HomeSite trust.SiteID
+}
+
+// IssuerWord is what an issuer's home says of it: the issuer record of section 6.
+type IssuerWord struct {
+	Issuer      string
+	JWKSURI     string
+	Metadata    trust.Digest
+	KeySet      trust.Digest
+	Thumbprints []string // sorted
+	Algorithms  []string // sorted
+	Kinds       []trust.Kind
 	At          time.Time
 }
 
@@ -54,6 +77,8 @@ type Belief struct {
 	Held bool
 	// Problem says why nothing can be believed at all, or is "".
 	Problem string
+	// JWKSURI is where the keys are said to come from, in modes in which this node does not ask itself.
+	JWKSURI string
 }
 
 // KeyBelief is one key that somebody named for the issuer.

@@ -1,6 +1,7 @@
 package issuers
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,6 +26,7 @@ type Explanation struct {
 	Needed        int                `json:"witnesses_needed"`
 	MaxStale      string             `json:"max_stale"`
 	WaiveKeyUse   bool               `json:"waive_key_use,omitempty"`
+	Algorithms    []string           `json:"algs,omitempty"` // those that the operator takes, if fewer than all
 	TrustRevision uint64             `json:"trust_revision"`
 	Keys          []ExplainedKey     `json:"keys"`
 	OwnFetch      *ExplainedFetch    `json:"own_fetch,omitempty"`
@@ -75,7 +77,7 @@ type ExplainedWitness struct {
 	Epoch      int64          `json:"e,omitempty"`
 	Version    int64          `json:"ver,omitempty"`
 	ObservedAt time.Time      `json:"observed_at,omitzero"`
-	Agrees     bool           `json:"agrees"` // it sees exactly the keys this node fetched
+	Agrees     bool           `json:"agrees"` // it sees exactly the keys that this node fetched, or believes where it does not fetch
 }
 
 // Explain tells what is believed of an issuer and why, as of the newest View.
@@ -87,8 +89,8 @@ func (d *Desk) Explain(issuer string) (Explanation, error) {
 	}
 	b, f := s.beliefs[issuer], s.fetches[issuer]
 	e := Explanation{
-		Issuer: issuer, Mode: p.Mode, Kinds: slices.Clone(p.Kinds), Problem: b.Problem, JWKSURI: f.JWKSURI,
-		Needed: b.Needed, MaxStale: staleAfter(p).String(), WaiveKeyUse: p.WaiveKeyUse, TrustRevision: s.revision,
+		Issuer: issuer, Mode: p.Mode, Kinds: slices.Clone(p.Kinds), Problem: b.Problem, JWKSURI: cmp.Or(b.JWKSURI, f.JWKSURI),
+		Needed: b.Needed, MaxStale: staleAfter(p).String(), WaiveKeyUse: p.WaiveKeyUse, Algorithms: slices.Clone(p.Algorithms), TrustRevision: s.revision,
 		Keys: []ExplainedKey{}, Witnesses: s.explainWitnesses(p, d.site, d.now()), Alarms: []Alarm{},
 	}
 	for _, k := range b.Keys {
@@ -103,7 +105,7 @@ func (d *Desk) Explain(issuer string) (Explanation, error) {
 			e.Tombstones = append(e.Tombstones, a)
 		}
 	}
-	if p.Mode != trust.ModeManual {
+	if fetches(p) {
 		// Shown even before the first fetch: "not yet" is an answer too.
 		e.OwnFetch = &ExplainedFetch{At: f.at, Tried: f.tried, OK: f.err == "" && !f.at.IsZero(), Error: f.err, Rejected: []ExplainedRejectedKey{}}
 		for _, r := range f.Rejected {
@@ -133,6 +135,9 @@ func (s *state) explainWitnesses(p trust.IssuerPolicy, self trust.SiteName, now 
 	slices.Sort(sites)
 	witnesses := []ExplainedWitness{}
 	own := s.fetches[p.Issuer].prints()
+	if fromElsewhere(p) {
+		own = believedPrints(s.beliefs[p.Issuer])
+	}
 	for _, site := range slices.Compact(sites) {
 		if site == self {
 			continue
@@ -161,6 +166,16 @@ func (f fetchState) prints() []string {
 	var prints []string
 	for _, k := range f.Keys {
 		prints = append(prints, k.Thumbprint)
+	}
+	return slices.Compact(prints)
+}
+
+func believedPrints(b Belief) []string {
+	var prints []string
+	for _, k := range b.Keys {
+		if k.Believed {
+			prints = append(prints, k.Thumbprint)
+		}
 	}
 	return slices.Compact(prints)
 }

@@ -72,6 +72,12 @@ func UsesDiscovery(p trust.IssuerPolicy) bool {
 	})
 }
 
+// fetches tells whether this node asks the issuer itself. In mode quorum it does not: that is for a site that cannot, or
+// will not. In mode home it does as far as it can, because the issuer's own origin says who its home is.
+func fetches(p trust.IssuerPolicy) bool {
+	return p.Mode != trust.ModeManual && p.Mode != trust.ModeQuorum
+}
+
 // ErrNoKeys is returned for key sets without one usable key. An issuer that
 // publishes none is taken to be broken, not to have withdrawn them all
 // (trust-protocol.md, section 7).

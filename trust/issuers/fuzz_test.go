@@ -61,7 +61,7 @@ func FuzzSite(f *testing.F) {
 
 func FuzzObservation(f *testing.F) {
 	s := newSigner("a")
-	f.Add(payloadOf(obsRecord{s.net(), testIssuer, testIssuer + "/jwks", trust.Digest{}, []string{print("k")}, noon.Unix()}))
+	f.Add(payloadOf(obsRecord{s.net(), testIssuer, testIssuer + "/jwks", trust.Digest{}, []string{print("k")}, noon.Unix(), trust.Digest{}, ""}))
 	f.Add([]byte(`{"keys":["x","x"]}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		o, err := openObs([]byte(signed(s, typObs, payload)), s.pin, s.public())

@@ -86,6 +86,16 @@ const (
 	maxKeys = 32
 	// MaxDocumentBytes of one fetched document.
 	MaxDocumentBytes = 64 << 10
+	// maxBlobBytes of one key set: section 9; 32 keys of 8,192 bits take 45 KiB.
+	maxBlobBytes = 64 << 10
+	// maxAuthorBlobs in bytes, of key sets that are held for one peer's sake: section 9. Some 250 issuers of two keys.
+	maxAuthorBlobs = 1 << 20
+	// maxBlobsAsked for in one request: twelve of the largest fill an answer.
+	maxBlobsAsked = 32
+	// maxKinds of an issuer record's algorithms and kinds: there are 4 kinds, and 2 algorithms are taken.
+	maxKinds = 8
+	// maxSiteIDBytes of a SiteID in an observation: it has 52 characters.
+	maxSiteIDBytes = 64
 	// maxURLBytes of an issuer or key set address in a record.
 	maxURLBytes = 512
 	// maxClientIDs of one issuer in a site record, and the length of one.

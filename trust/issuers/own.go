@@ -89,6 +89,11 @@ func (d *Desk) nextOwn(next *draft, force bool) (wireBundle, error) {
 	if err != nil {
 		return wire, err
 	}
+	sameWords, err := d.ownWords(next, &wire)
+	if err != nil {
+		return wire, err
+	}
+	same = same && sameWords
 	tombs := 0
 	for _, t := range next.tombs {
 		if t.Envelope != "" && next.now.Before(t.Until) && len(wire.Records) < MaxRecords {
@@ -152,7 +157,7 @@ func (d *Desk) ownObservations(next *draft, wire *wireBundle, renew bool) (same 
 	next.own.tooLarge = nil
 	same = true
 	// Tombstones come after the observations, and none may be left out for them.
-	room := MaxRecords
+	room, weight := MaxRecords-min(len(next.homeOf), MaxRecords/2), 0
 	for _, t := range next.tombs {
 		if t.Envelope != "" && next.now.Before(t.Until) {
 			room--
@@ -167,13 +172,20 @@ func (d *Desk) ownObservations(next *draft, wire *wireBundle, renew bool) (same 
 			next.own.tooLarge = append(next.own.tooLarge, issuer)
 			continue
 		}
+		// Peers hold so much of one site, and no more.
+		if body, err := keySetOf(next.fetches[issuer].Keys); err == nil && weight+len(body) <= maxAuthorBlobs {
+			weight += len(body)
+			next.keep(o.KeySet, body)
+		} else {
+			o.KeySet = trust.Digest{}
+		}
 		i, had := kept[issuer]
 		unchanged := had && sameObservation(before[i], o) && o.At.Sub(before[i].At) < renewAfter
 		if unchanged && (!renew || !o.At.After(before[i].At)) && !ahead(before[i].At, next.now) {
 			wire.Records = append(wire.Records, next.own.bundle.records.Records[i])
 			continue
 		}
-		sealed, err := jose.Seal(typObs, d.key, obsRecord{pin{d.network, d.site, d.node}.net(), o.Issuer, o.JWKSURI, o.Metadata, o.Thumbprints, o.At.Unix()})
+		sealed, err := jose.Seal(typObs, d.key, obsRecord{pin{d.network, d.site, d.node}.net(), o.Issuer, o.JWKSURI, o.Metadata, o.Thumbprints, o.At.Unix(), o.KeySet, o.HomeSite})
 		if err != nil {
 			return false, err
 		}
@@ -192,14 +204,18 @@ func (d *Desk) ownObservations(next *draft, wire *wireBundle, renew bool) (same 
 // fetched nothing that is still fresh.
 func observe(next *draft, issuer string) (Observation, bool) {
 	p, f := next.policies[issuer], next.fetches[issuer]
-	if p.Mode == trust.ModeManual || len(f.Keys) == 0 || !fresh(f.at, staleAfter(p), next.evaluation(next.now)) {
+	if !fetches(p) || len(f.Keys) == 0 || !fresh(f.at, staleAfter(p), next.evaluation(next.now)) {
 		return Observation{}, false
 	}
-	o := Observation{Issuer: issuer, JWKSURI: f.JWKSURI, Metadata: f.Metadata, At: f.at}
+	o := Observation{Issuer: issuer, JWKSURI: f.JWKSURI, Metadata: f.Metadata, At: f.at, HomeSite: f.HomeSite}
 	for _, k := range f.Keys {
 		o.Thumbprints = append(o.Thumbprints, k.Thumbprint)
 	}
 	o.Thumbprints = slices.Compact(o.Thumbprints) // sorted; one key may have two kids
+	// Keys that do not fit a blob are still witnessed, by their thumbprints.
+	if body, err := keySetOf(f.Keys); err == nil {
+		o.KeySet = trust.DigestOf(body)
+	}
 	return o, true
 }
 
@@ -210,7 +226,8 @@ func ahead(signed, now time.Time) bool { return signed.After(now.Add(skew)) }
 // sameObservation leaves the time out: that the same was seen again is news for nobody
 // until the old sighting grows stale.
 func sameObservation(a, b Observation) bool {
-	return a.JWKSURI == b.JWKSURI && a.Metadata == b.Metadata && slices.Equal(a.Thumbprints, b.Thumbprints)
+	return a.JWKSURI == b.JWKSURI && a.Metadata == b.Metadata && slices.Equal(a.Thumbprints, b.Thumbprints) &&
+		a.KeySet == b.KeySet && a.HomeSite == b.HomeSite
 }
 
 // announcedIDs gives this site's own client ids, as its site record says them.

@@ -24,6 +24,7 @@ const (
 	keyAccepted = "accepted/" // + issuer
 	keyAuthor   = "author/"   // + site
 	keyFetch    = "fetch/"    // + issuer
+	keyBlob     = "blob/"     // + digest
 )
 
 // storedAuthor is an author on disk: the signed bytes, verified again when read.
@@ -141,6 +142,13 @@ func (d *draft) load(key string, value []byte, self pin) error {
 			return nil
 		}
 		d.authors[site] = a
+	case strings.HasPrefix(key, keyBlob):
+		// What was bent on the disk is nobody's: it is pulled again.
+		if blob := trust.DigestOf(value); keyBlob+blob.String() == key {
+			d.blobs[blob] = value
+		} else {
+			d.save[key] = nil
+		}
 	case strings.HasPrefix(key, keyFetch):
 		err = d.loadFetch(strings.TrimPrefix(key, keyFetch), value)
 	}

@@ -52,6 +52,8 @@ func TestEachEntryIsNeeded(t *testing.T) {
 					len(s.view.Issuers[testIssuer].Keys) == 3
 			},
 		}
+		own := was.own.bundle.observations[0].KeySet
+		entries[keyBlob+own.String()] = func(s *state, _ *memory) bool { return len(s.blobs[own]) > 0 }
 		stored := a.store.backup()
 		for key := range stored.entries {
 			if entries[key] == nil {

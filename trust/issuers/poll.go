@@ -90,7 +90,7 @@ func (d *Desk) pollIssuers(ctx context.Context) {
 		next := now.Add(d.poll)
 		policies := d.state.Load().policies
 		for issuer, p := range policies {
-			if p.Mode == trust.ModeManual || underWay[issuer] {
+			if !fetches(p) || underWay[issuer] {
 				continue // what is under way wakes this loop when it ends
 			}
 			// A clock that was set back must not put a poll off by more than its period.
@@ -171,7 +171,7 @@ func (d *Desk) pollOne(ctx context.Context, issuer string, slots chan struct{}, 
 func (d *Desk) fetch(ctx context.Context, issuer string) error {
 	s := d.state.Load()
 	p, ok := s.policies[issuer]
-	if !ok || p.Mode == trust.ModeManual {
+	if !ok || !fetches(p) {
 		return ErrNotConfigured
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/candignode/candignode/trust"
@@ -21,6 +22,7 @@ const (
 	typSite = "candig-site+jwt"
 	typObs  = "candig-obs+jwt"
 	typTomb = "candig-tomb+jwt"
+	typWord = "candig-issuer+jwt"
 )
 
 // ErrRecord is wrapped by every refusal of something that a site signed.
@@ -69,6 +71,21 @@ type obsRecord struct {
 	Metadata trust.Digest `json:"meta"`
 	Keys     []string     `json:"keys"`
 	At       int64        `json:"at"`
+	KeySet   trust.Digest `json:"jwks,omitzero"`
+	HomeSite trust.SiteID `json:"home,omitempty"`
+}
+
+// wordRecord is an IssuerWord as it is signed.
+type wordRecord struct {
+	Net        string       `json:"net"`
+	Issuer     string       `json:"iss"`
+	JWKSURI    string       `json:"jwks_uri"`
+	Metadata   trust.Digest `json:"meta"`
+	KeySet     trust.Digest `json:"jwks"`
+	Keys       []string     `json:"keys"`
+	Algorithms []string     `json:"algs"`
+	Kinds      []trust.Kind `json:"kinds"`
+	At         int64        `json:"at"`
 }
 
 // netOf gives the 16 characters that bind a record to one network and one node,
@@ -162,9 +179,12 @@ func announcedKey(envelope []byte) ed25519.PublicKey {
 // keyOf gives the key of a node that is listened to.
 type keyOf = func(trust.NodeID) (ed25519.PublicKey, bool)
 
-// record is one record under a head: an observation, or a tombstone.
+// record is one record under a head: an observation, a home's word, or a tombstone. One of a kind that this
+// version does not know is none of them: it is kept and passed on, and counts for nothing, so that a site may run a newer
+// version than its peers.
 type record struct {
 	obs  *Observation
+	word *IssuerWord
 	tomb *Tombstone
 }
 
@@ -183,10 +203,20 @@ func openRecord(envelope []byte, p pin, key ed25519.PublicKey) (record, error) {
 	case typTomb:
 		t, err := openTomb(envelope, p, only(p.node, key))
 		return record{tomb: &t}, err
-	default: // openObs says so if it is none
+	case typWord:
+		w, err := openWord(envelope, p, key)
+		return record{word: &w}, err
+	case typObs, typHead, typSite: // openObs says that the latter are none
 		o, err := openObs(envelope, p, key)
 		return record{obs: &o}, err
 	}
+	if !strings.HasPrefix(claim.Typ, "candig-") || !strings.HasSuffix(claim.Typ, "+jwt") {
+		return record{}, refuse("a record of %s is of kind %.60q", p.site, claim.Typ)
+	}
+	if _, _, err := jose.Open(envelope, claim.Typ, MaxRecordBytes, only(p.node, key)); err != nil {
+		return record{}, refuse("record of %s: %w", p.site, err)
+	}
+	return record{}, nil
 }
 
 // only answers for one node; jose.Open itself checks that the key hashes to it.
@@ -235,32 +265,72 @@ func (h Head) issued() time.Time { return time.Unix(h.Issued, 0).UTC() }
 // openObs verifies one observation by the site that key belongs to.
 func openObs(envelope []byte, p pin, key ed25519.PublicKey) (Observation, error) {
 	var o obsRecord
-	body, _, err := jose.Open(envelope, typObs, MaxRecordBytes, only(p.node, key))
+	if err := openAbout(envelope, typObs, "observation", p, key, &o); err != nil {
+		return Observation{}, err
+	}
+	if err := (about{o.Net, o.Issuer, o.JWKSURI, o.Keys, o.At}).check("observation", p); err != nil {
+		return Observation{}, err
+	}
+	if len(o.HomeSite) > maxSiteIDBytes {
+		return Observation{}, refuse("observation by %s names no site as the issuer's home", p.site)
+	}
+	return Observation{o.Issuer, o.JWKSURI, o.Metadata, o.Keys, time.Unix(o.At, 0).UTC(), o.KeySet, o.HomeSite}, nil
+}
+
+// openWord verifies what a site says of an issuer as its home. Whether it is the home is for Believe.
+func openWord(envelope []byte, p pin, key ed25519.PublicKey) (IssuerWord, error) {
+	var w wordRecord
+	if err := openAbout(envelope, typWord, "issuer record", p, key, &w); err != nil {
+		return IssuerWord{}, err
+	}
+	if err := (about{w.Net, w.Issuer, w.JWKSURI, w.Keys, w.At}).check("issuer record", p); err != nil {
+		return IssuerWord{}, err
+	}
+	if w.KeySet.IsZero() || len(w.Algorithms) > maxKinds || len(w.Kinds) > maxKinds {
+		return IssuerWord{}, refuse("issuer record by %s names no key set, or more than %d algorithms or kinds", p.site, maxKinds)
+	}
+	return IssuerWord{w.Issuer, w.JWKSURI, w.Metadata, w.KeySet, w.Keys, w.Algorithms, w.Kinds, time.Unix(w.At, 0).UTC()}, nil
+}
+
+// openAbout verifies and decodes a record about an issuer.
+func openAbout(envelope []byte, typ, what string, p pin, key ed25519.PublicKey, into any) error {
+	body, _, err := jose.Open(envelope, typ, MaxRecordBytes, only(p.node, key))
 	if err != nil {
-		return Observation{}, refuse("observation by %s: %w", p.site, err)
+		return refuse("%s by %s: %w", what, p.site, err)
 	}
-	if err := jose.Unmarshal(body, &o); err != nil {
-		return Observation{}, refuse("observation by %s: %w", p.site, err)
+	if err := jose.Unmarshal(body, into); err != nil {
+		return refuse("%s by %s: %w", what, p.site, err)
 	}
+	return nil
+}
+
+// about is what observations and issuer records have in common.
+type about struct {
+	net, issuer, jwksURI string
+	keys                 []string
+	at                   int64
+}
+
+func (a about) check(what string, p pin) error {
 	switch {
-	case o.Net != p.net():
-		return Observation{}, refuse("observation by %s is for another network or another site name", p.site)
-	case o.Issuer == "" || len(o.Issuer) > maxURLBytes || len(o.JWKSURI) > maxURLBytes:
-		return Observation{}, refuse("observation by %s names no issuer, or one beyond %d bytes", p.site, maxURLBytes)
+	case a.net != p.net():
+		return refuse("%s by %s is for another network or another site name", what, p.site)
+	case a.issuer == "" || len(a.issuer) > maxURLBytes || len(a.jwksURI) > maxURLBytes:
+		return refuse("%s by %s names no issuer, or one beyond %d bytes", what, p.site, maxURLBytes)
 	// To have seen no key is not an observation, but a failed fetch.
-	case len(o.Keys) == 0 || len(o.Keys) > maxKeys:
-		return Observation{}, refuse("observation by %s has %d keys; 1 to %d are taken", p.site, len(o.Keys), maxKeys)
-	case o.At < 1 || o.At > maxUnix:
-		return Observation{}, refuse("observation by %s has an impossible time", p.site)
+	case len(a.keys) == 0 || len(a.keys) > maxKeys:
+		return refuse("%s by %s has %d keys; 1 to %d are taken", what, p.site, len(a.keys), maxKeys)
+	case a.at < 1 || a.at > maxUnix:
+		return refuse("%s by %s has an impossible time", what, p.site)
 	}
 	// Sorted and distinct by the rule, so that one set has one form: witnesses are
 	// compared, and a key that is named twice must not look like two.
-	for i, print := range o.Keys {
-		if _, err := trust.ParseDigest(print); err != nil || i > 0 && o.Keys[i-1] >= print {
-			return Observation{}, refuse("observation by %s: its thumbprints are malformed or not sorted", p.site)
+	for i, print := range a.keys {
+		if _, err := trust.ParseDigest(print); err != nil || i > 0 && a.keys[i-1] >= print {
+			return refuse("%s by %s: its thumbprints are malformed or not sorted", what, p.site)
 		}
 	}
-	return Observation{o.Issuer, o.JWKSURI, o.Metadata, o.Keys, time.Unix(o.At, 0).UTC()}, nil
+	return nil
 }
 
 // maxUnix keeps times within what calendars and arithmetic here can hold.

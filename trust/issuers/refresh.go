@@ -24,7 +24,7 @@ func (d *Desk) Refresh(ctx context.Context, issuer string) bool {
 		return false
 	}
 	d.stats.refreshes.Add(1)
-	fl, hint, since := d.ask(issuer, p.Mode == trust.ModeDirectQuorum)
+	fl, hint, since := d.ask(p, p.Mode == trust.ModeDirectQuorum || fromElsewhere(p))
 	if fl == nil && !hint {
 		d.stats.refreshesSpared.Add(1)
 		return d.View().Revision > since
@@ -45,7 +45,8 @@ func (d *Desk) Refresh(ctx context.Context, issuer string) bool {
 	// withdraws an old key before the witnesses confirm the new one.
 	for fetched != nil || hints != nil {
 		now := d.state.Load()
-		if fetched == nil && now.allBelieved(issuer) {
+		// Where others ask for this node, their first word changes nothing yet: it waits for enough of them.
+		if fetched == nil && now.allBelieved(issuer) && (!fromElsewhere(p) || now.revision > since) {
 			break
 		}
 		select {
@@ -64,8 +65,8 @@ func (d *Desk) Refresh(ctx context.Context, issuer string) bool {
 // ask decides what one refresh may cause: a fetch of this node's own (or joining
 // one under way), and hints to witnesses. since is the revision at which the
 // newest refresh began.
-func (d *Desk) ask(issuer string, quorum bool) (fl *flight, hint bool, since uint64) {
-	now, revision := d.now(), d.View().Revision
+func (d *Desk) ask(p trust.IssuerPolicy, others bool) (fl *flight, hint bool, since uint64) {
+	issuer, now, revision := p.Issuer, d.now(), d.View().Revision
 	f := &d.flights
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -76,23 +77,30 @@ func (d *Desk) ask(issuer string, quorum bool) (fl *flight, hint bool, since uin
 		fl, since = f.flying[issuer], last.revision
 	} else {
 		f.asked[issuer] = asked{now, revision}
-		fl, since = d.fly(issuer), revision
+		since = revision
+		if fetches(p) {
+			fl = d.fly(issuer)
+		}
 	}
 	// Hints have their own limit: a fetch that a peer asked for must not keep this node
 	// from asking its witnesses.
-	if last, ok := f.hinted[issuer]; quorum && !(ok && within(last, now, refreshEvery)) {
+	if last, ok := f.hinted[issuer]; others && !(ok && within(last, now, refreshEvery)) {
 		f.hinted[issuer] = now
 		hint = true
 	}
 	return fl, hint, since
 }
 
-// hintWitnesses asks every connected witness to fetch the issuer, and takes in
+// hintWitnesses asks every connected witness, and the home where that decides, to fetch the issuer, and takes in
 // what they answer; done is closed when all have.
 func (d *Desk) hintWitnesses(s *state, p trust.IssuerPolicy, done chan struct{}) {
 	connected := d.mesh.Connected()
 	var nodes []trust.NodeID
-	for _, site := range p.Witnesses {
+	others := p.Witnesses
+	if p.Mode == trust.ModeHome {
+		others = []trust.SiteName{p.Home}
+	}
+	for _, site := range others {
 		if node, ok := s.peers[site]; ok && slices.Contains(connected, node) {
 			nodes = append(nodes, node)
 		}
@@ -115,6 +123,8 @@ func (d *Desk) hintWitnesses(s *state, p trust.IssuerPolicy, done chan struct{})
 			defer cancel()
 			if _, err := d.exchange(ctx, node, syncRequest{Have: s.have(), Refresh: p.Issuer}); err != nil {
 				d.log.Debug("a witness did not refresh", "node", node.Short(), "error", err)
+			} else if err := d.askForBlobs(ctx, node); err != nil {
+				d.log.Debug("a witness gave no keys", "node", node.Short(), "error", err)
 			}
 		})
 		if !started {
@@ -128,10 +138,10 @@ func (d *Desk) hintWitnesses(s *state, p trust.IssuerPolicy, done chan struct{})
 // configured issuers only, and a head about the result before it answers.
 func (d *Desk) refreshFor(site trust.SiteName, issuer string) {
 	p, ok := d.state.Load().policies[issuer]
-	if !ok || p.Mode == trust.ModeManual {
+	if !ok || !fetches(p) {
 		return
 	}
-	fl, _, _ := d.ask(issuer, false)
+	fl, _, _ := d.ask(p, false)
 	if fl == nil {
 		return
 	}

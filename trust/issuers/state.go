@@ -28,6 +28,9 @@ type state struct {
 	self     pin // this node, in its network
 	own      ownHistory
 	fetches  map[string]fetchState
+	blobs    map[trust.Digest][]byte
+	bodies   map[bodyKey][]trust.Key // of blobs, read as policies read them; derived
+	former   map[string][]trust.Key  // by issuer: believed before, until the key set that names them now was had
 	tombs    []ownTomb
 	accepted map[string]accepted         // by issuer
 	homeOf   []string                    // issuers whose home this site is, by its own record
@@ -78,6 +81,7 @@ func (s *state) draft(now time.Time) *draft {
 	next.fetches = maps.Clone(s.fetches)
 	next.withheld = maps.Clone(s.withheld)
 	next.accepted = maps.Clone(s.accepted)
+	next.blobs = maps.Clone(s.blobs)
 	next.replaced = make(chan struct{})
 	return &draft{state: &next, save: map[string][]byte{}, now: now}
 }
@@ -114,9 +118,21 @@ func (s *state) evidence(self trust.SiteName, issuer string) Evidence {
 	for _, t := range s.tombs {
 		ev.Buried = append(ev.Buried, t.Tombstone)
 	}
+	p := s.policies[issuer]
+	if fromElsewhere(p) {
+		ev.Former = s.former[issuer]
+		ev.Bodies = map[trust.Digest][]trust.Key{}
+	}
 	for _, site := range slices.Sorted(maps.Keys(s.peers)) {
 		if a := s.author(site); a != nil {
 			ev.Sites = append(ev.Sites, a.witness())
+			if ev.Bodies != nil {
+				for _, blob := range s.naming(site, p) {
+					if keys, held := s.bodies[bodyKey{blob, p.WaiveKeyUse}]; held {
+						ev.Bodies[blob] = keys
+					}
+				}
+			}
 		}
 	}
 	return ev
@@ -127,10 +143,35 @@ func (s *state) evidence(self trust.SiteName, issuer string) Evidence {
 // well-known statement (trust-protocol.md, section 7, Home authority).
 func (s *state) home(issuer string) trust.SiteName {
 	site := s.policies[issuer].Home
-	if site == "" || s.ids[site] == "" || !slices.Contains(s.homes[site], issuer) || s.fetches[issuer].HomeSite != s.ids[site] {
+	if site == "" || s.ids[site] == "" || !slices.Contains(s.homes[site], issuer) || s.originNames(issuer) != s.ids[site] {
 		return ""
 	}
 	return site
+}
+
+// originNames gives the site that the issuer's own origin names as its home: as this node fetched it, or, where it never
+// could, as enough witnesses did. The site itself is not asked about itself.
+func (s *state) originNames(issuer string) trust.SiteID {
+	if f := s.fetches[issuer]; !f.at.IsZero() {
+		return f.HomeSite
+	}
+	p := s.policies[issuer]
+	if len(p.Witnesses) == 0 {
+		return ""
+	}
+	ev := Evidence{Self: s.self.site}
+	for site := range s.peers {
+		if a := s.author(site); a != nil && site != p.Home {
+			ev.Sites = append(ev.Sites, a.witness())
+		}
+	}
+	// Old sightings count as well: a home is not unbound by an outage, and its tombstones must not end with one.
+	for id, votes := range ballot(p, ev, MaxStale, s.floor, func(o Observation) []trust.SiteID { return []trust.SiteID{o.HomeSite} }) {
+		if id != "" && len(votes) >= needed(p, s.self.site) {
+			return id
+		}
+	}
+	return ""
 }
 
 // settle recomputes everything that follows from the evidence and the policies,
@@ -139,6 +180,7 @@ func (s *state) home(issuer string) trust.SiteName {
 func (d *draft) settle(self trust.SiteName) {
 	old := d.view
 	d.bury()
+	d.keepBlobs()
 	// All issuers each time: that is a few hundred small sums, and a rule about which of
 	// them a change concerns would be one more thing to get wrong.
 	d.beliefs = make(map[string]Belief, len(d.policies))
@@ -154,15 +196,19 @@ func (d *draft) settle(self trust.SiteName) {
 	}
 	// Across issuers only one thing is ever compared, and only to take belief away.
 	shared := quarantineShared(d.beliefs, func(issuer, print string) time.Time {
-		if d.policies[issuer].Mode == trust.ModeManual {
+		switch p := d.policies[issuer]; {
+		case p.Mode == trust.ModeManual:
 			return time.Time{}
+		case fromElsewhere(p):
+			return pinnedUntil // whoever fetched the key itself knew it before
 		}
 		return d.fetches[issuer].since[print]
 	})
+	d.remember()
 	d.view = &trust.View{Issuers: make(map[string]trust.IssuerView, len(d.policies))}
 	for issuer, p := range d.policies {
 		d.view.Issuers[issuer] = trust.IssuerView{
-			Policy: p, Keys: d.beliefs[issuer].Believed(), JWKSURI: d.fetches[issuer].JWKSURI,
+			Policy: p, Keys: d.beliefs[issuer].Believed(), JWKSURI: d.jwksURI(d.beliefs[issuer]),
 		}
 	}
 	var contested []Alarm
@@ -184,6 +230,14 @@ func (d *draft) settle(self trust.SiteName) {
 	for i := range d.records {
 		d.records[i].TrustRevision = d.revision
 	}
+}
+
+// jwksURI gives where an issuer's keys come from: as this node fetched it, or as it was said to be.
+func (d *draft) jwksURI(b Belief) string {
+	if fromElsewhere(d.policies[b.Issuer]) {
+		return b.JWKSURI
+	}
+	return d.fetches[b.Issuer].JWKSURI
 }
 
 // differs tells whether verdicts that were reached under a may no longer be

@@ -56,6 +56,8 @@ type syncRequest struct {
 	Heads   []string               `json:"heads,omitempty"`   // news, as gossip would bring it
 	// Bundles are what the asker must know was taken: its own newest head with its records.
 	Bundles []wireBundle `json:"bundles,omitempty"`
+	// Blobs are key sets that the asker lacks.
+	Blobs []trust.Digest `json:"blobs,omitempty"`
 }
 
 // syncAnswer brings what the asker lacks. Every part is signed by its author, so it
@@ -66,6 +68,8 @@ type syncAnswer struct {
 	More    bool         `json:"more,omitempty"` // ask again: this was full
 	// Took acknowledges the head of the bundle that the asker brought: it is held, or a newer one.
 	Took trust.Digest `json:"took,omitzero"`
+	// Blobs are of those that were asked for. Nobody signs them: the asker knows their digests.
+	Blobs [][]byte `json:"blobs,omitempty"`
 }
 
 // wireFork is a forkProof as it travels.
@@ -202,6 +206,9 @@ func (d *Desk) ServeSync(from trust.NodeID, request []byte) []byte {
 	if len(r.Bundles) > 0 {
 		return encode(syncAnswer{Took: d.acknowledge(site, r.Bundles[0])})
 	}
+	if len(r.Blobs) > 0 {
+		return encode(s.giveBlobs(r.Blobs))
+	}
 	// Only news was brought, or a hint: who does not say what it has asks for nothing.
 	if r.Have == nil {
 		return []byte("{}")
@@ -262,7 +269,7 @@ func (d *Desk) syncWith(ctx context.Context, node trust.NodeID) error {
 	}
 	d.stats.syncs.Add(1)
 	d.synced.Do(func() { close(d.firstSync) })
-	return nil
+	return d.askForBlobs(ctx, node)
 }
 
 // exchange makes one call and takes in what it brings. more tells that asking

@@ -51,6 +51,10 @@ func Sign(h Header, payload []byte, key crypto.Signer) (string, error) {
 	return string(signed), nil
 }
 
+// AlgorithmOf gives the one algorithm that keys of this kind are used with here (RS256, ES256 or EdDSA), or "" for
+// a key that is used with none.
+func AlgorithmOf(public crypto.PublicKey) string { return algorithmOf(public) }
+
 // algorithmOf gives the one algorithm that a public key is used with, or "".
 func algorithmOf(public crypto.PublicKey) string {
 	switch key := public.(type) {
