@@ -79,6 +79,21 @@ func FuzzObservation(f *testing.F) {
 	})
 }
 
+func FuzzIssuerRecord(f *testing.F) {
+	s := newSigner("a")
+	f.Add(payloadOf(wordRecord{s.net(), testIssuer, testIssuer + "/jwks", trust.Digest{}, trust.DigestOf([]byte("x")), []string{print("k")}, []string{"ES256"}, []trust.Kind{trust.KindPassport}, noon.Unix()}))
+	f.Add([]byte(`{"keys":["x"],"algs":["","","","","","","","",""]}`))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		w, err := openWord([]byte(signed(s, typWord, payload)), s.pin, s.public())
+		if err == nil && (w.Issuer == "" || w.KeySet.IsZero() || len(w.Thumbprints) == 0 || len(w.Thumbprints) > maxKeys || len(w.Kinds) > maxKinds) {
+			t.Errorf("taken: %+v", w)
+		}
+		if _, err := openWord(payload, s.pin, s.public()); err == nil {
+			t.Error("an unsigned record was taken")
+		}
+	})
+}
+
 func FuzzSync(f *testing.F) {
 	p := newSigner("p")
 	bundle := p.bundle(1, 0, 1, trust.Digest{}, nil, p.obs(testIssuer, noon, "k"))
@@ -115,11 +130,13 @@ func FuzzSync(f *testing.F) {
 func FuzzStored(f *testing.F) {
 	f.Add("author/p", []byte(`{"node":"x","key":"AA","history":[]}`))
 	f.Add("own", []byte(`{"bundle":{"of":"a"}}`))
+	f.Add("blob/"+trust.DigestOf([]byte("{}")).String(), []byte("{}"))
 	f.Add("fetch/x", []byte(`{"at":1,"since":{"k":1}}`))
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
 		self := newSigner("a")
 		d := (&state{}).draft(noon)
 		d.authors, d.fetches = map[trust.SiteName]*author{}, map[string]fetchState{}
+		d.accepted, d.blobs = map[string]accepted{}, map[trust.Digest][]byte{}
 		if err := d.load(key, value, self.pin); err == nil {
 			for site, a := range d.authors {
 				if a.place() == (place{}) {
