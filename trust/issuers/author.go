@@ -215,7 +215,7 @@ func (a *author) place() place {
 		return place{Epoch: a.epoch(), Forked: true}
 	}
 	h := a.bundle.head
-	return place{Epoch: h.Epoch, Update: h.Update, Version: h.Version, Hash: h.hash.Short()}
+	return place{Epoch: h.Epoch, Update: h.Update, Version: h.Version, Hash: h.hash.String()}
 }
 
 // String is for logs, which name places and not bytes.

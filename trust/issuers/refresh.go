@@ -121,7 +121,7 @@ func (d *Desk) hintWitnesses(s *state, p trust.IssuerPolicy, done chan struct{})
 			defer leave()
 			ctx, cancel := context.WithTimeout(ctx, refreshWait+time.Second)
 			defer cancel()
-			if _, err := d.exchange(ctx, node, syncRequest{Have: s.have(), Refresh: p.Issuer}); err != nil {
+			if _, err := d.exchange(ctx, node, syncRequest{Have: s.have().whole(), Refresh: p.Issuer}); err != nil {
 				d.log.Debug("a witness did not refresh", "node", node.Short(), "error", err)
 			} else if err := d.askForBlobs(ctx, node); err != nil {
 				d.log.Debug("a witness gave no keys", "node", node.Short(), "error", err)

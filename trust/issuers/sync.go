@@ -23,37 +23,15 @@ type Mesh interface {
 	Call(ctx context.Context, to trust.NodeID, request []byte) ([]byte, error)
 }
 
-// place says how much of one author is held.
-type place struct {
-	Epoch   int64  `json:"e"`
-	Update  int64  `json:"u"`
-	Version int64  `json:"ver"`
-	Hash    string `json:"h,omitempty"` // the beginning of the head's digest
-	Forked  bool   `json:"forked,omitempty"`
-}
-
-// lacks tells whether whoever is at p would learn something from who is at o.
-func (p place) lacks(o place) bool {
-	switch {
-	case o.Epoch != p.Epoch:
-		return o.Epoch > p.Epoch
-	// A fork is the most that can be known of an epoch: who knows of it lacks nothing.
-	case o.Forked || p.Forked:
-		return !p.Forked
-	case o.Update != p.Update:
-		return o.Update > p.Update
-	case o.Version != p.Version:
-		return o.Version > p.Version
-	}
-	// One version and two hashes: whoever gets the other one holds a proof.
-	return o.Hash != p.Hash
-}
-
 // syncRequest is what one node asks another.
 type syncRequest struct {
-	Have    map[trust.NodeID]place `json:"have,omitempty"`
-	Refresh string                 `json:"refresh,omitempty"` // please fetch this issuer now
-	Heads   []string               `json:"heads,omitempty"`   // news, as gossip would bring it
+	Have vector `json:"have,omitempty"`
+	// Only tells that Have is a part: of authors that it does not name nothing is asked.
+	Only bool `json:"only,omitempty"`
+	// Buckets are the digests of all that the asker has; which of them differ is asked first.
+	Buckets []string `json:"buckets,omitempty"`
+	Refresh string   `json:"refresh,omitempty"` // please fetch this issuer now
+	Heads   []string `json:"heads,omitempty"`   // news, as gossip would bring it
 	// Bundles are what the asker must know was taken: its own newest head with its records.
 	Bundles []wireBundle `json:"bundles,omitempty"`
 	// Blobs are key sets that the asker lacks.
@@ -66,6 +44,9 @@ type syncAnswer struct {
 	Bundles []wireBundle `json:"bundles,omitempty"`
 	Forks   []wireFork   `json:"forks,omitempty"`
 	More    bool         `json:"more,omitempty"` // ask again: this was full
+	// Compared answers Buckets, and Differ are those that differ. A peer of a version that compares none is silent.
+	Compared bool  `json:"compared,omitempty"`
+	Differ   []int `json:"differ,omitempty"`
 	// Took acknowledges the head of the bundle that the asker brought: it is held, or a newer one.
 	Took trust.Digest `json:"took,omitzero"`
 	// Blobs are of those that were asked for. Nobody signs them: the asker knows their digests.
@@ -105,33 +86,20 @@ func decodeAnswer(b []byte) (syncAnswer, error) {
 	return a, nil
 }
 
-// have gives the places of all authors that this node listens to, itself
-// included.
-func (s *state) have() map[trust.NodeID]place {
-	have := map[trust.NodeID]place{s.self.node: s.own.place()}
-	for site, node := range s.peers {
-		have[node] = s.author(site).place()
-	}
-	return have
-}
-
-func (o ownHistory) place() place {
-	if o.bundle == nil {
-		return place{}
-	}
-	return (&author{bundle: o.bundle}).place()
-}
-
-// answer gives what the asker, who has only have, lacks: at most MaxSyncBytes in all.
+// answer gives what the asker, who has only r.Have, lacks: at most MaxSyncBytes in all.
 // This site's own records come first, for nobody else need have them; then what is held
 // of the asker itself, who may have forgotten it; the rest in no order, so that
 // records that the asker refuses, and so is sent again and again, cannot keep all
 // others out for ever.
-func (s *state) answer(asker trust.SiteName, have map[trust.NodeID]place, now time.Time) syncAnswer {
+func (s *state) answer(asker trust.SiteName, r syncRequest, now time.Time) syncAnswer {
 	var a syncAnswer
 	room := MaxSyncBytes - 1024
+	wants := func(node trust.NodeID, held place) bool {
+		theirs, named := r.Have[node]
+		return (named || !r.Only) && theirs.lacks(held)
+	}
 	add := func(node trust.NodeID, held place, b *bundle) {
-		if b == nil || !have[node].lacks(held) {
+		if b == nil || !wants(node, held) {
 			return
 		}
 		if n := b.records.size(); n <= room {
@@ -153,7 +121,7 @@ func (s *state) answer(asker trust.SiteName, have map[trust.NodeID]place, now ti
 			// tells it which heads it once signed.
 		case !held.forked():
 			add(held.node, held.place(), held.bundle)
-		case have[held.node].lacks(held.place()):
+		case wants(held.node, held.place()):
 			f := held.fork.wire(held)
 			if n := f.size(); n <= room {
 				room -= n
@@ -209,6 +177,9 @@ func (d *Desk) ServeSync(from trust.NodeID, request []byte) []byte {
 	if len(r.Blobs) > 0 {
 		return encode(s.giveBlobs(r.Blobs))
 	}
+	if len(r.Buckets) > 0 {
+		return encode(s.have().differing(r.Buckets))
+	}
 	// Only news was brought, or a hint: who does not say what it has asks for nothing.
 	if r.Have == nil {
 		return []byte("{}")
@@ -221,7 +192,7 @@ func (d *Desk) ServeSync(from trust.NodeID, request []byte) []byte {
 			break
 		}
 	}
-	answer, err := json.Marshal(s.answer(site, r.Have, d.now()))
+	answer, err := json.Marshal(s.answer(site, r, d.now()))
 	if err != nil {
 		return nil // strings and integers always encode
 	}
@@ -251,18 +222,16 @@ func (d *Desk) syncWith(ctx context.Context, node trust.NodeID) error {
 	// Each round says what is held by now, so that nothing is sent twice.
 	for range maxSyncRounds {
 		s := d.state.Load()
-		have, epoch := s.have(), s.own.place().Epoch
-		// Of a peer that is new since the start, or since the epoch was raised, this site's own word is
-		// asked for whatever it is: it may hold what this site has forgotten, though under an older epoch.
-		if asked, ok := d.asked.Load(node); !ok || asked != epoch {
-			delete(have, d.node)
+		r, differs, err := d.toSend(ctx, node, s)
+		more := false
+		if err == nil && differs {
+			more, err = d.exchange(ctx, node, r)
 		}
-		more, err := d.exchange(ctx, node, syncRequest{Have: have})
 		if err != nil {
 			d.stats.syncsFailed.Add(1)
 			return err
 		}
-		d.asked.Store(node, epoch)
+		d.asked.Store(node, s.own.place().Epoch)
 		if !more {
 			break
 		}
@@ -272,23 +241,24 @@ func (d *Desk) syncWith(ctx context.Context, node trust.NodeID) error {
 	return d.askForBlobs(ctx, node)
 }
 
+// call makes one call within callTime.
+func (d *Desk) call(ctx context.Context, node trust.NodeID, r syncRequest) (syncAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	reply, err := d.mesh.Call(ctx, node, encode(r))
+	if err != nil {
+		return syncAnswer{}, fmt.Errorf("sync with %s: %w", node.Short(), err)
+	}
+	if len(reply) == 0 {
+		return syncAnswer{}, refuse("sync with %s: the peer refused it", node.Short())
+	}
+	return decodeAnswer(reply)
+}
+
 // exchange makes one call and takes in what it brings. more tells that asking
 // again is worth it: the answer was full and brought something new.
 func (d *Desk) exchange(ctx context.Context, node trust.NodeID, r syncRequest) (more bool, err error) {
-	request, err := json.Marshal(r)
-	if err != nil {
-		return false, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTime)
-	defer cancel()
-	reply, err := d.mesh.Call(ctx, node, request)
-	if err != nil {
-		return false, fmt.Errorf("sync with %s: %w", node.Short(), err)
-	}
-	if len(reply) == 0 {
-		return false, refuse("sync with %s: the peer refused it", node.Short())
-	}
-	answer, err := decodeAnswer(reply)
+	answer, err := d.call(ctx, node, r)
 	if err != nil {
 		return false, err
 	}

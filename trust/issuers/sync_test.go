@@ -50,7 +50,7 @@ func TestAnswerIsBounded(t *testing.T) {
 		s.authors[p.site] = &author{pin: p.pin, key: p.public(), bundle: &bundle{head: h, site: p.siteRecord(1, 0, nil),
 			records: wireBundle{p.node, strings.Repeat("s", MaxSiteRecordBytes), string(h.envelope), records}}}
 	}
-	a := s.answer("p0", nil, noon)
+	a := s.answer("p0", syncRequest{}, noon)
 	if b := encode(a); len(b) > MaxSyncBytes || !a.More || len(a.Bundles) == 0 {
 		t.Errorf("%d bytes, %d bundles, more %v", len(b), len(a.Bundles), a.More)
 	}
@@ -90,7 +90,7 @@ func TestOldRecordsAreForTheirAuthorOnly(t *testing.T) {
 	heavy(s, noon.Add(-MaxStale), 1000, "late")
 	heavy(s, noon, 1000, "here")
 	for asker, want := range map[trust.SiteName]string{"here": "here late", "new": "here late", "gone": "gone here late"} {
-		if a := s.answer(asker, nil, noon); names(s, a) != want || a.More {
+		if a := s.answer(asker, syncRequest{}, noon); names(s, a) != want || a.More {
 			t.Errorf("%s is sent %s, more %v", asker, names(s, a), a.More)
 		}
 	}
@@ -104,7 +104,7 @@ func TestRefusedRecordsDoNotKeepOthersOut(t *testing.T) {
 	heavy(s, noon, 3000, "honest")
 	sent := 0
 	for range 60 {
-		a := s.answer("b", nil, noon)
+		a := s.answer("b", syncRequest{}, noon)
 		if strings.Contains(names(s, a), "honest") {
 			sent++
 		}

@@ -201,7 +201,7 @@ func TestForkDropsNoTombstone(t *testing.T) {
 				t.Fatal(err)
 			}
 			for when, d := range map[string]*Desk{"running": d, "restarted": again} {
-				answer := d.state.Load().answer("p", nil, noon)
+				answer := d.state.Load().answer("p", syncRequest{}, noon)
 				if len(answer.Forks) != 1 || !slices.Equal(answer.Forks[0].Tombs, []string{tomb}) {
 					t.Errorf("%s: its author is told %+v", when, answer.Forks)
 				}
