@@ -52,7 +52,7 @@ func (s *state) naming(site trust.SiteName, p trust.IssuerPolicy) []trust.Digest
 	var blobs []trust.Digest
 	if p.Mode == trust.ModeQuorum && slices.Contains(p.Witnesses, site) {
 		for _, o := range a.bundle.observations {
-			if o.Issuer == p.Issuer && o.KeySet != (trust.Digest{}) {
+			if o.Issuer == p.Issuer && !o.KeySet.IsZero() {
 				blobs = append(blobs, o.KeySet)
 			}
 		}

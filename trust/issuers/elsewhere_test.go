@@ -165,6 +165,13 @@ func TestBelieveHome(t *testing.T) {
 	foreign.Words[0].Issuer = "https://other.example.org"
 	claimed := word("h", noon, "k")
 	claimed.Words[0].Thumbprints = []string{print("l")}
+	oldHead, oldSight := word("h", noon, "k"), word("h", noon, "k")
+	oldHead.Issued, oldSight.Words[0].At = noon.Add(-25*time.Hour), noon.Add(-25*time.Hour)
+	twins := word("h", noon, "k", "l")
+	_, pair := jwks("k", "l")
+	pair[0].KeyID, pair[1].KeyID = "same", "same"
+	twins.Words[0].KeySet = trust.DigestOf([]byte("a set with one kid for two keys"))
+	bodies[twins.Words[0].KeySet] = pair
 	p := trust.IssuerPolicy{Issuer: testIssuer, Mode: trust.ModeHome, Home: "h", Kinds: []trust.Kind{trust.KindPassport}}
 	for name, test := range map[string]struct {
 		ev   Evidence
@@ -176,6 +183,9 @@ func TestBelieveHome(t *testing.T) {
 		"it only observed":        {Evidence{Home: "h", Sites: []Witness{only}}, ""},
 		"it forked":               {Evidence{Home: "h", Sites: []Witness{forked}}, ""},
 		"its word is stale":       {Evidence{Home: "h", Sites: []Witness{word("h", noon.Add(-25*time.Hour), "k")}}, ""},
+		"its head is stale":       {Evidence{Home: "h", Sites: []Witness{oldHead}}, ""},
+		"its sighting is stale":   {Evidence{Home: "h", Sites: []Witness{oldSight}}, ""},
+		"one kid for two keys":    {Evidence{Home: "h", Sites: []Witness{twins}}, ""},
 		"about another issuer":    {Evidence{Home: "h", Sites: []Witness{foreign}}, ""},
 		"a key that it names not": {Evidence{Home: "h", Sites: []Witness{claimed}}, ""},
 		"its own tombstone":       {Evidence{Home: "h", Sites: []Witness{{Site: "h", Issued: noon, Words: h.Words, Tombs: []Tombstone{buried(thumbprints("k")[0], noon.Add(time.Hour))}}}}, "l"},
@@ -185,6 +195,36 @@ func TestBelieveHome(t *testing.T) {
 		if believed(got) != test.want || (got.Problem != "") != (test.ev.Home == "") {
 			t.Errorf("%s: %q, not %q: %+v", name, believed(got), test.want, got)
 		}
+	}
+}
+
+// SybilNeutral, BoundedState: a peer that no policy names as a witness, or as the home, makes this site keep or ask for no key set,
+// in either mode.
+func TestOnlyTheNamedMakeOneKeepKeySets(t *testing.T) {
+	home := trust.IssuerPolicy{Issuer: testIssuer, Mode: trust.ModeHome, Home: "p", Kinds: []trust.Kind{trust.KindPassport}}
+	other := home
+	other.Home = "q"
+	for name, test := range map[string]struct {
+		policy trust.IssuerPolicy
+		kept   bool
+	}{
+		"a witness": {quorumOf("p", "q"), true}, "no witness": {quorumOf("q", "r"), false},
+		"the home": {home, true}, "another site's home": {other, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, s, _ := lone(t, test.policy)
+			body, _ := jwks("k")
+			obs := s.seal(typObs, obsRecord{s.net(), testIssuer, "", trust.Digest{}, []string{print("k")}, noon.Unix(), trust.DigestOf(body), ""})
+			word := s.seal(typWord, wordRecord{s.net(), testIssuer, testIssuer + "/jwks", trust.Digest{}, trust.DigestOf(body), []string{print("k")}, []string{"ES256"}, []trust.Kind{trust.KindPassport}, noon.Unix()})
+			if _, err := d.accept(t.Context(), s.bundle(1, 0, 1, trust.Digest{}, nil, obs, word)); err != nil {
+				t.Fatal(err)
+			}
+			asked := len(d.state.Load().lacking())
+			err := d.takeBlob(t.Context(), body)
+			if (asked == 1) != test.kept || (err == nil) != test.kept {
+				t.Errorf("%d asked for, taken: %v", asked, err)
+			}
+		})
 	}
 }
 
@@ -262,18 +302,21 @@ func TestQuorumWithoutEgress(t *testing.T) {
 // Mode home with all three words: also for a site without egress, to whom witnesses say what the issuer's origin names.
 // Who is the home by fewer words gives nobody a key. A total key change is the home's to confirm, and needs nobody else.
 func TestHomeWithAndWithoutEgress(t *testing.T) {
+	all := []trust.SiteName{"b", "c", "h"}
 	for name, test := range map[string]struct {
 		egress    bool
-		witnesses bool
+		witnesses []trust.SiteName
 		origin    trust.SiteID
 		want      string
 	}{
-		"it asks the issuer itself":              {true, false, "site-of-h", "k l"},
-		"its witnesses asked the issuer":         {false, true, "site-of-h", "k l"},
-		"nobody whom it believes has asked":      {false, false, "site-of-h", ""},
-		"the issuer names nobody":                {true, true, "", ""},
-		"the issuer names another":               {true, true, "site-of-b", ""},
-		"the witnesses say that it names nobody": {false, true, "", ""},
+		"it asks the issuer itself":              {true, nil, "site-of-h", "k l"},
+		"its witnesses asked the issuer":         {false, all, "site-of-h", "k l"},
+		"one witness asked, and the home itself": {false, []trust.SiteName{"b", "h"}, "site-of-h", ""},
+		"too few witnesses asked":                {false, []trust.SiteName{"b"}, "site-of-h", ""},
+		"nobody whom it believes has asked":      {false, nil, "site-of-h", ""},
+		"the issuer names nobody":                {true, all, "", ""},
+		"the issuer names another":               {true, all, "site-of-b", ""},
+		"the witnesses say that it names nobody": {false, all, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, func(t *testing.T) {
@@ -292,8 +335,8 @@ func TestHomeWithAndWithoutEgress(t *testing.T) {
 				}
 				p, peers := homed(n, "a")
 				p.Mode, p.K, p.Witnesses, p.NoContinuity = trust.ModeHome, 0, nil, false
-				if test.witnesses {
-					p.Witnesses, p.K = []trust.SiteName{"b", "c", "h"}, 2
+				if test.witnesses != nil {
+					p.Witnesses, p.K = test.witnesses, 2
 				}
 				a := n.startWith("a", newMemory(), peers, p)
 				time.Sleep(2 * time.Minute)

@@ -27,6 +27,11 @@ func (d *Desk) ownWords(next *draft, wire *wireBundle) (same bool, err error) {
 		if !ok || o.KeySet.IsZero() || len(wire.Records) >= MaxRecords {
 			continue
 		}
+		// Whose key set found no room among this site's blobs would be named and never had.
+		if _, held := next.blobs[o.KeySet]; !held {
+			next.own.tooLarge = append(next.own.tooLarge, issuer)
+			continue
+		}
 		w := wordOf(next.policies[issuer], next.fetches[issuer].Keys, o)
 		said++
 		if i, had := before[issuer]; had {
