@@ -2,6 +2,7 @@ package simulate_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -213,5 +214,38 @@ func TestAConditionalVisaAndWhatIsSaidOfIt(t *testing.T) {
 		if said, err := i.answers(token); err != nil || said["uhn"] != status {
 			t.Errorf("%s: %v, %v", name, said, err)
 		}
+	}
+}
+
+// Section 7, algs: where the operator takes one algorithm of an issuer, what it signs with a key for another is refused like anything
+// signed with a key that is not believed: its visas count for nothing, and then its passports open no door.
+func TestAKeyForAnAlgorithmThatIsNotWantedVerifiesNothing(t *testing.T) {
+	c, i := oneInstitute(t, "userinfo", ada())
+	token := c.tokenOf("op", "uhn-cli", "ada")
+	c.eventually("both issuers are believed", func() (string, bool) {
+		who, err := i.client(token).Whoami(t.Context(), nil)
+		return fmt.Sprint(who.Visas, err), err == nil && len(who.Visas) == 1 && who.Visas[0].Accepted
+	})
+	only := func(after, algorithm string) {
+		t.Helper()
+		text, err := os.ReadFile(i.path("candignode.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		with := strings.Replace(string(text), after, after+" algs: ["+algorithm+"],", 1)
+		if err := os.WriteFile(i.path("candignode.yaml"), []byte(with), 0o600); err != nil || with == string(text) {
+			t.Fatal(err)
+		}
+		if err := i.admin.Post(t.Context(), "/v1/reload", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	only("kinds: [visa], mode: direct,", "ES256")
+	if v, err := i.visa(token); err != nil || v.Reason != string(trust.ReasonUnknownKey) {
+		t.Errorf("a visa under a key for another algorithm: %+v, %v", v, err)
+	}
+	only("kinds: [login, passport], mode: direct,", "ES256")
+	if who, err := i.client(token).Whoami(t.Context(), nil); !refusedWith(err, trust.ReasonUnknownKey) {
+		t.Errorf("a passport under a key for another algorithm: %+v, %v", who, err)
 	}
 }
