@@ -215,7 +215,7 @@ func TestOnlyTheNamedMakeOneKeepKeySets(t *testing.T) {
 			d, s, _ := lone(t, test.policy)
 			body, _ := jwks("k")
 			obs := s.seal(typObs, obsRecord{s.net(), testIssuer, "", trust.Digest{}, []string{print("k")}, noon.Unix(), trust.DigestOf(body), ""})
-			word := s.seal(typWord, wordRecord{s.net(), testIssuer, testIssuer + "/jwks", trust.Digest{}, trust.DigestOf(body), []string{print("k")}, []string{"ES256"}, []trust.Kind{trust.KindPassport}, noon.Unix()})
+			word := s.seal(typWord, wordRecord{s.net(), testIssuer, testIssuer + "/jwks", trust.Digest{}, trust.DigestOf(body), []string{print("k")}, []string{"ES256"}, []trust.Kind{trust.KindPassport}, noon.Unix(), 300})
 			if _, err := d.accept(t.Context(), s.bundle(1, 0, 1, trust.Digest{}, nil, obs, word)); err != nil {
 				t.Fatal(err)
 			}
@@ -360,6 +360,55 @@ func TestHomeWithAndWithoutEgress(t *testing.T) {
 	}
 }
 
+// Section 6, refresh hint: an issuer is fetched as often as its bound home does, if that is oftener than configured; never oftener than
+// once a minute, and at the word of nobody else.
+func TestAHomeHintsHowOftenToFetch(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		n := newNetwork(t, "a", "b", "h")
+		n.world.home = "site-of-h"
+		n.world.publish(testIssuer, "k", "l")
+		for _, site := range []trust.SiteName{"a", "b", "h"} {
+			p, peers := homed(n, site)
+			n.startWith(site, newMemory(), peers, p)
+		}
+		for _, site := range []trust.SiteName{"b", "h"} {
+			if err := n.sites[site].BeHome([]string{testIssuer}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a := n.sites["a"]
+		if got := a.state.Load().period(testIssuer, time.Hour); got != time.Hour {
+			t.Errorf("before its home said anything: %s", got)
+		}
+		time.Sleep(2 * time.Minute)
+		for configured, want := range map[time.Duration]time.Duration{time.Hour: DefaultPoll, 5 * time.Second: 5 * time.Second, DefaultPoll: DefaultPoll} {
+			if got := a.state.Load().period(testIssuer, configured); got != want {
+				t.Errorf("configured %s: %s", configured, got)
+			}
+		}
+		hasty := *a.state.Load()
+		hasty.authors = maps.Clone(hasty.authors)
+		h := *hasty.authors["h"]
+		told := *h.bundle
+		told.words = slices.Clone(told.words)
+		told.words[0].Refresh = time.Second
+		h.bundle = &told
+		hasty.authors["h"] = &h
+		if got := hasty.period(testIssuer, time.Hour); got != minRetry {
+			t.Errorf("a home that would have it fetched each second: %s", got)
+		}
+		// Another's word is no hint, and the home's none once the operator names it no more.
+		p, peers := homed(n, "a")
+		p.Home = ""
+		if err := a.Reconfigure([]trust.IssuerPolicy{p}, peers); err != nil {
+			t.Fatal(err)
+		}
+		if got := a.state.Load().period(testIssuer, time.Hour); got != time.Hour {
+			t.Errorf("without a home: %s", got)
+		}
+	})
+}
+
 // A liar cannot fill a site with key sets: only those that a policy reads are asked for, each is known by its
 // digest, and for one peer's sake at most maxAuthorBlobs are held (invariant 18, BoundedState).
 func TestBlobsAreBounded(t *testing.T) {
@@ -496,7 +545,7 @@ func TestRecordsOfLaterKinds(t *testing.T) {
 // What is wrong with an issuer record is said, and nothing of its bundle is taken.
 func TestIssuerRecordsRefused(t *testing.T) {
 	d, p, _ := lone(t)
-	good := wordRecord{p.net(), testIssuer, testIssuer + "/jwks", trust.Digest{}, trust.DigestOf([]byte("x")), []string{print("k")}, []string{"ES256"}, []trust.Kind{trust.KindPassport}, noon.Unix()}
+	good := wordRecord{p.net(), testIssuer, testIssuer + "/jwks", trust.Digest{}, trust.DigestOf([]byte("x")), []string{print("k")}, []string{"ES256"}, []trust.Kind{trust.KindPassport}, noon.Unix(), 300}
 	change := func(f func(*wordRecord)) string {
 		w := good
 		f(&w)
@@ -513,6 +562,8 @@ func TestIssuerRecordsRefused(t *testing.T) {
 		"no key set":          change(func(w *wordRecord) { w.KeySet = trust.Digest{} }),
 		"an impossible time":  change(func(w *wordRecord) { w.At = -1 }),
 		"too many algorithms": change(func(w *wordRecord) { w.Algorithms = make([]string, maxKinds+1) }),
+		"refresh before now":  change(func(w *wordRecord) { w.Refresh = -1 }),
+		"refresh in a year":   change(func(w *wordRecord) { w.Refresh = 365 * 86400 }),
 	} {
 		if _, err := openRecord([]byte(r), p.pin, p.public()); !errors.Is(err, ErrRecord) {
 			t.Errorf("%s: %v", name, err)

@@ -66,6 +66,8 @@ type IssuerWord struct {
 	Algorithms  []string // sorted
 	Kinds       []trust.Kind
 	At          time.Time
+	// Refresh is how often the home itself fetches: a hint for those who fetch, too. 0 is none.
+	Refresh time.Duration
 }
 
 // Belief is what the evidence comes to.

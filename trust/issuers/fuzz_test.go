@@ -81,7 +81,7 @@ func FuzzObservation(f *testing.F) {
 
 func FuzzIssuerRecord(f *testing.F) {
 	s := newSigner("a")
-	f.Add(payloadOf(wordRecord{s.net(), testIssuer, testIssuer + "/jwks", trust.Digest{}, trust.DigestOf([]byte("x")), []string{print("k")}, []string{"ES256"}, []trust.Kind{trust.KindPassport}, noon.Unix()}))
+	f.Add(payloadOf(wordRecord{s.net(), testIssuer, testIssuer + "/jwks", trust.Digest{}, trust.DigestOf([]byte("x")), []string{print("k")}, []string{"ES256"}, []trust.Kind{trust.KindPassport}, noon.Unix(), 300}))
 	f.Add([]byte(`{"keys":["x"],"algs":["","","","","","","","",""]}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		w, err := openWord([]byte(signed(s, typWord, payload)), s.pin, s.public())

@@ -88,14 +88,16 @@ func (d *Desk) pollIssuers(ctx context.Context) {
 	for {
 		now := d.now()
 		next := now.Add(d.poll)
-		policies := d.state.Load().policies
+		s := d.state.Load()
+		policies := s.policies
 		for issuer, p := range policies {
 			if !fetches(p) || underWay[issuer] {
 				continue // what is under way wakes this loop when it ends
 			}
 			// A clock that was set back must not put a poll off by more than its period.
-			if at, ok := due[issuer]; !ok || !now.Before(at) || at.After(now.Add(d.poll)) {
-				due[issuer], underWay[issuer] = now.Add(jitter(d.poll)), true
+			period := s.period(issuer, d.poll)
+			if at, ok := due[issuer]; !ok || !now.Before(at) || at.After(now.Add(period)) {
+				due[issuer], underWay[issuer] = now.Add(jitter(period)), true
 				polls.Go(func() { d.pollOne(ctx, issuer, slots, ended) })
 			}
 			if due[issuer].Before(next) {
@@ -127,6 +129,21 @@ func (d *Desk) pollIssuers(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// period gives how often an issuer is fetched: as often as its bound home does, if that is oftener than the configured
+// period, and no oftener than one fetch a minute.
+func (s *state) period(issuer string, configured time.Duration) time.Duration {
+	a := s.author(s.home(issuer))
+	if a == nil || a.forked() {
+		return configured
+	}
+	for _, w := range a.bundle.words {
+		if w.Issuer == issuer && w.Refresh > 0 {
+			return min(configured, max(w.Refresh, minRetry))
+		}
+	}
+	return configured
 }
 
 // polled is the end of one poll.

@@ -86,6 +86,7 @@ type wordRecord struct {
 	Algorithms []string     `json:"algs"`
 	Kinds      []trust.Kind `json:"kinds"`
 	At         int64        `json:"at"`
+	Refresh    int64        `json:"refresh,omitempty"` // seconds
 }
 
 // netOf gives the 16 characters that bind a record to one network and one node,
@@ -289,7 +290,10 @@ func openWord(envelope []byte, p pin, key ed25519.PublicKey) (IssuerWord, error)
 	if w.KeySet.IsZero() || len(w.Algorithms) > maxKinds || len(w.Kinds) > maxKinds {
 		return IssuerWord{}, refuse("issuer record by %s names no key set, or more than %d algorithms or kinds", p.site, maxKinds)
 	}
-	return IssuerWord{w.Issuer, w.JWKSURI, w.Metadata, w.KeySet, w.Keys, w.Algorithms, w.Kinds, time.Unix(w.At, 0).UTC()}, nil
+	if w.Refresh < 0 || w.Refresh > int64(MaxStale/time.Second) {
+		return IssuerWord{}, refuse("issuer record by %s asks to be refreshed every %d s; 0 to %d are taken", p.site, w.Refresh, int64(MaxStale/time.Second))
+	}
+	return IssuerWord{w.Issuer, w.JWKSURI, w.Metadata, w.KeySet, w.Keys, w.Algorithms, w.Kinds, time.Unix(w.At, 0).UTC(), time.Duration(w.Refresh) * time.Second}, nil
 }
 
 // openAbout verifies and decodes a record about an issuer.

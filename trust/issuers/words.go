@@ -3,6 +3,7 @@ package issuers
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/jose"
@@ -32,7 +33,7 @@ func (d *Desk) ownWords(next *draft, wire *wireBundle) (same bool, err error) {
 			next.own.tooLarge = append(next.own.tooLarge, issuer)
 			continue
 		}
-		w := wordOf(next.policies[issuer], next.fetches[issuer].Keys, o)
+		w := wordOf(next.policies[issuer], next.fetches[issuer].Keys, o, d.poll)
 		said++
 		if i, had := before[issuer]; had {
 			was := *old.parsed[i].word
@@ -42,7 +43,7 @@ func (d *Desk) ownWords(next *draft, wire *wireBundle) (same bool, err error) {
 			}
 		}
 		same = false
-		sealed, err := jose.Seal(typWord, d.key, wordRecord{pin{d.network, d.site, d.node}.net(), w.Issuer, w.JWKSURI, w.Metadata, w.KeySet, w.Thumbprints, w.Algorithms, w.Kinds, w.At.Unix()})
+		sealed, err := jose.Seal(typWord, d.key, wordRecord{pin{d.network, d.site, d.node}.net(), w.Issuer, w.JWKSURI, w.Metadata, w.KeySet, w.Thumbprints, w.Algorithms, w.Kinds, w.At.Unix(), int64(w.Refresh / time.Second)})
 		if err != nil {
 			return false, err
 		}
@@ -57,18 +58,18 @@ func (d *Desk) ownWords(next *draft, wire *wireBundle) (same bool, err error) {
 }
 
 // wordOf is an issuer record: what this node fetched, with what its operator trusts the issuer for.
-func wordOf(p trust.IssuerPolicy, keys []trust.Key, o Observation) IssuerWord {
+func wordOf(p trust.IssuerPolicy, keys []trust.Key, o Observation, refresh time.Duration) IssuerWord {
 	algorithms := map[string]bool{}
 	for _, k := range keys {
 		algorithms[jose.AlgorithmOf(k.Public)] = true
 	}
 	kinds := slices.Clone(p.Kinds)
 	slices.Sort(kinds)
-	return IssuerWord{o.Issuer, o.JWKSURI, o.Metadata, o.KeySet, o.Thumbprints, slices.Sorted(maps.Keys(algorithms)), slices.Compact(kinds), o.At}
+	return IssuerWord{o.Issuer, o.JWKSURI, o.Metadata, o.KeySet, o.Thumbprints, slices.Sorted(maps.Keys(algorithms)), slices.Compact(kinds), o.At, refresh.Truncate(time.Second)}
 }
 
 // sameWord leaves the time out, as sameObservation does.
 func sameWord(a, b IssuerWord) bool {
 	return a.JWKSURI == b.JWKSURI && a.Metadata == b.Metadata && a.KeySet == b.KeySet && slices.Equal(a.Thumbprints, b.Thumbprints) &&
-		slices.Equal(a.Algorithms, b.Algorithms) && slices.Equal(a.Kinds, b.Kinds)
+		slices.Equal(a.Algorithms, b.Algorithms) && a.Refresh == b.Refresh && slices.Equal(a.Kinds, b.Kinds)
 }
