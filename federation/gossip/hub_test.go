@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ type hub struct {
 	mu    sync.Mutex
 	ports map[trust.NodeID]*hubPort
 	loss  float64
+	sent  atomic.Int64 // bytes of packets, lost ones too
 	// sides divides the nodes during a partition: nodes on different sides
 	// cannot reach each other.
 	sides map[trust.NodeID]int
@@ -79,6 +81,7 @@ func (h *hub) reach(from, to trust.NodeID) *hubPort {
 
 func (p *hubPort) SendDatagram(to trust.NodeID, b []byte) error {
 	other := p.hub.reach(p.id, to)
+	p.hub.sent.Add(int64(len(b)))
 	if other == nil || rand.Float64() < p.hub.loss {
 		return nil
 	}
@@ -254,12 +257,17 @@ func settle() { time.Sleep(time.Minute) }
 // until advances the fake time in steps until ok, and tells how long it took.
 func until(t *testing.T, limit time.Duration, what string, ok func() bool) time.Duration {
 	t.Helper()
+	return untilEvery(t, 50*time.Millisecond, limit, what, ok)
+}
+
+func untilEvery(t *testing.T, step, limit time.Duration, what string, ok func() bool) time.Duration {
+	t.Helper()
 	began := time.Now()
 	for !ok() {
 		if time.Since(began) > limit {
 			t.Fatalf("not within %s: %s", limit, what)
 		}
-		time.Sleep(50 * time.Millisecond) // fake time
+		time.Sleep(step) // fake time
 	}
 	return time.Since(began)
 }
