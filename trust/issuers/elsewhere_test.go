@@ -56,6 +56,18 @@ func TestBelieveQuorum(t *testing.T) {
 	other := tellsKeys(bodies, "c", noon, renamed)
 	extra := tells(bodies, "c", noon, "l") // its key set has more than it says that it saw
 	bodies[extra.Observations[0].KeySet] = bodies[b.Observations[0].KeySet]
+	_, misnamed := jwks("k", "l")
+	for i := range misnamed {
+		if misnamed[i].KeyID == "k" {
+			misnamed[i].KeyID = "misnamed"
+		}
+	}
+	// Two that saw only l, and whose key sets give k another name.
+	meddling := func(site trust.SiteName) Witness {
+		w := tellsKeys(bodies, site, noon, misnamed)
+		w.Observations[0].Thumbprints = thumbprints("l")
+		return w
+	}
 	grouped := quorumOf("b", "c")
 	grouped.Groups = map[trust.SiteName]string{"b": "one", "c": "one"}
 	onlyRSA := quorumOf("b", "c")
@@ -65,23 +77,24 @@ func TestBelieveQuorum(t *testing.T) {
 		ev     Evidence
 		want   string
 	}{
-		"two of two":                           {quorumOf("b", "c"), Evidence{Sites: []Witness{b, c}}, "k"},
-		"two of three":                         {quorumOf("b", "c", "e"), Evidence{Sites: []Witness{b, c, e}}, "k"},
-		"one":                                  {quorumOf("b", "c"), Evidence{Sites: []Witness{b}}, ""},
-		"one twice":                            {quorumOf("b", "c"), Evidence{Sites: []Witness{b, b}}, ""},
-		"strangers":                            {quorumOf("b", "f"), Evidence{Sites: []Witness{b, c, e}}, ""},
-		"this site is none of its witnesses":   {quorumOf("a", "b", "c"), Evidence{Self: "a", Sites: []Witness{b, tells(bodies, "a", noon, "k")}}, ""},
-		"two of one vantage":                   {grouped, Evidence{Sites: []Witness{b, c}}, ""},
-		"one that forked":                      {quorumOf("b", "c"), Evidence{Sites: []Witness{b, forked}}, ""},
-		"one that is stale":                    {quorumOf("b", "c"), Evidence{Sites: []Witness{b, old}}, ""},
-		"one of another issuer":                {quorumOf("b", "c"), Evidence{Sites: []Witness{b, elsewhere}}, ""},
-		"one gives only thumbprints":           {quorumOf("b", "c"), Evidence{Sites: []Witness{without, c}}, "k"},
-		"both give only thumbprints":           {quorumOf("b", "c"), Evidence{Sites: []Witness{without, sees("c", noon, testIssuer, "k")}}, ""},
-		"one gives the key another kid":        {quorumOf("b", "c"), Evidence{Sites: []Witness{b, other}}, ""},
-		"one shows what it does not claim":     {quorumOf("b", "c"), Evidence{Sites: []Witness{b, extra}}, "l"},
-		"the operator's tombstone":             {quorumOf("b", "c"), Evidence{Sites: []Witness{b, c}, Buried: []Tombstone{buried(EveryKey, noon.Add(time.Hour))}}, ""},
-		"only RSA is taken":                    {onlyRSA, Evidence{Sites: []Witness{b, c}}, ""},
-		"this node's own fetch counts nothing": {quorumOf("b", "c"), Evidence{Own: ownFetch(noon, "k"), Sites: []Witness{b}}, ""},
+		"two of two":                             {quorumOf("b", "c"), Evidence{Sites: []Witness{b, c}}, "k"},
+		"two of three":                           {quorumOf("b", "c", "e"), Evidence{Sites: []Witness{b, c, e}}, "k"},
+		"one":                                    {quorumOf("b", "c"), Evidence{Sites: []Witness{b}}, ""},
+		"one twice":                              {quorumOf("b", "c"), Evidence{Sites: []Witness{b, b}}, ""},
+		"strangers":                              {quorumOf("b", "f"), Evidence{Sites: []Witness{b, c, e}}, ""},
+		"this site is none of its witnesses":     {quorumOf("a", "b", "c"), Evidence{Self: "a", Sites: []Witness{b, tells(bodies, "a", noon, "k")}}, ""},
+		"two of one vantage":                     {grouped, Evidence{Sites: []Witness{b, c}}, ""},
+		"one that forked":                        {quorumOf("b", "c"), Evidence{Sites: []Witness{b, forked}}, ""},
+		"one that is stale":                      {quorumOf("b", "c"), Evidence{Sites: []Witness{b, old}}, ""},
+		"one of another issuer":                  {quorumOf("b", "c"), Evidence{Sites: []Witness{b, elsewhere}}, ""},
+		"one gives only thumbprints":             {quorumOf("b", "c"), Evidence{Sites: []Witness{without, c}}, "k"},
+		"both give only thumbprints":             {quorumOf("b", "c"), Evidence{Sites: []Witness{without, sees("c", noon, testIssuer, "k")}}, ""},
+		"one gives the key another kid":          {quorumOf("b", "c"), Evidence{Sites: []Witness{b, other}}, ""},
+		"one shows what it does not claim":       {quorumOf("b", "c"), Evidence{Sites: []Witness{b, extra}}, "l"},
+		"who did not see a key does not name it": {quorumOf("b", "c", "e", "f"), Evidence{Sites: []Witness{b, c, meddling("e"), meddling("f")}}, "k l"},
+		"the operator's tombstone":               {quorumOf("b", "c"), Evidence{Sites: []Witness{b, c}, Buried: []Tombstone{buried(EveryKey, noon.Add(time.Hour))}}, ""},
+		"only RSA is taken":                      {onlyRSA, Evidence{Sites: []Witness{b, c}}, ""},
+		"this node's own fetch counts nothing":   {quorumOf("b", "c"), Evidence{Own: ownFetch(noon, "k"), Sites: []Witness{b}}, ""},
 	} {
 		test.ev.Bodies = bodies
 		got := Believe(test.policy, test.ev, noon)
