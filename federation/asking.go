@@ -65,13 +65,14 @@ func (r *round) record(ctx context.Context) {
 // goroutine, whose stack has grown to it, as long as that takes less than to wake
 // another processor; with more peers they share it.
 func (r *round) askPeers(ctx context.Context) {
-	if r.travelsAlone() {
-		for _, t := range r.targets {
+	first, rest := make([]target, 0, len(r.targets)), []target(nil)
+	for _, t := range r.targets {
+		if t.alone {
 			go r.askAlone(ctx, t)
+			continue
 		}
-		return
+		first = append(first, t)
 	}
-	first, rest := r.targets, []target(nil)
 	if len(first) > signedAtOnce {
 		first, rest = first[:signedAtOnce], first[signedAtOnce:]
 	}
@@ -84,7 +85,7 @@ func (r *round) askPeers(ctx context.Context) {
 // sign makes the targets' messages, and each goes its way when it is ready.
 func (r *round) sign(ctx context.Context, targets []target) {
 	for _, t := range targets {
-		message, id, err := r.message(t, r.draft, r.tail)
+		message, id, err := r.message(t, t.pack.draft, t.pack.tail)
 		if err != nil {
 			r.o.Log.Error("a question could not be made ready for a peer", "site", t.peer.Site, "error", err)
 			r.arrivals <- arrival{part: failed(t.peer.Site, t.peer.Node, query.Failed, codeError)}

@@ -27,8 +27,13 @@ type Options struct {
 
 	// Travel gets the passports for one peer of a caller who showed this site none:
 	// an access token or a session stays here. It wraps ErrNoPassport or ErrNoBroker.
+	// The caller's Visas are those that the peer needs, if it said what it needs.
 	// nil: peers see such a caller as anonymous.
 	Travel func(ctx context.Context, caller trust.Caller, to Peer, transaction string) (Travel, error)
+
+	// Needs gives what a peer says it needs to know of callers, and false if it has
+	// not said so lately. nil: nobody has.
+	Needs func(Peer) (*Needs, bool)
 
 	Now func() time.Time // nil: time.Now
 	// Deadline of a question whose ctx has none, or a later one. 0: 10 s.
@@ -141,8 +146,9 @@ type round struct {
 
 	// Made by prepare, the same for all targets and not changed afterwards.
 	question []byte
-	tail     []byte
-	draft    assertion
+	draft    assertion // what all assertions have in common
+	whole    pack      // what a target gets that has not said what it needs
+	bare     *pack     // the question without a caller; nil until needed
 
 	receipts []received // of the parts that arrived; the goroutine that collects owns it
 
@@ -154,6 +160,9 @@ type target struct {
 	peer       Peer
 	line       Line
 	forwarding string // the id of what was sent to it; "" before
+	needs      *Needs // nil: not known
+	pack       *pack
+	alone      bool // it gets passports that are made for it
 }
 
 // arrival is what one goroutine came back with: a part, or the reason why there
@@ -195,17 +204,7 @@ func (r *round) prepare(work context.Context) error {
 		return fmt.Errorf("encode the question: %w", err)
 	}
 	r.question = question
-	passports := r.caller.Passports
-	if r.travelsAlone() {
-		passports = nil
-	}
-	size := len(question) + 16
-	for _, p := range passports {
-		size += 4 + len(p.Compact())
-	}
-	if r.tail, err = appendTail(make([]byte, 0, size), question, passports); err != nil {
-		return query.Bad("passports", "%v", err)
-	}
+	passports := r.travelling()
 	giveUp, _ := work.Deadline()
 	r.draft = assertion{
 		Network: r.o.Network, Issuer: r.o.Node, Site: r.o.Site,
@@ -221,7 +220,12 @@ func (r *round) prepare(work context.Context) error {
 	if r.draft.Caller == nil && len(passports) > 0 {
 		return fmt.Errorf("a caller with %d passports and no identity", len(passports))
 	}
-	return nil
+	whole, err := r.pack(passports)
+	if err != nil {
+		return err
+	}
+	r.whole = *whole
+	return r.load()
 }
 
 // collect waits for one part of every site and hands each out.

@@ -28,6 +28,8 @@ type Peer struct {
 	// MayAsk admits the peer's questions (the query plane of
 	// trust-protocol.md, section 4). Asking it needs no such leave here.
 	MayAsk bool
+	// Disclose is what the peer may be told of callers here; "": DiscloseWhole.
+	Disclose Disclosure
 }
 
 // Line is one live connection to one peer.

@@ -22,6 +22,16 @@ const (
 	// 180 bytes take 18 KB.
 	MaxResponse = 64 << 10
 
+	// maxNeedsBytes and maxNeeded of a kind (issuers, visas, links), of what a site says
+	// it needs: one visa takes about 150 bytes, and a site has tens of datasets.
+	maxNeedsBytes = 64 << 10
+	maxNeeded     = 256
+	// needsEvery is how often a peer is asked what it needs, and needsLife how long its
+	// word holds: a dataset that was closed is asked about rightly within a minute, and
+	// a peer that went back to an older version is treated as one within five.
+	needsEvery = time.Minute
+	needsLife  = 5 * time.Minute
+
 	// maxReceipt in bytes: its fixed members take about 500, the policy's revision a digest.
 	maxReceipt = 1 << 10
 	// maxPolicyRevision in bytes: a digest.

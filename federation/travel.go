@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/candignode/candignode/query"
 	"github.com/candignode/candignode/trust"
@@ -26,10 +27,24 @@ var (
 )
 
 // travelsAlone tells whether each target gets passports of its own: the caller is
-// somebody, and showed this site none, or a token. What the node got for a token was
-// made for this site, and another would refuse it.
+// somebody, and showed this site none, or a token, or one that must stay here. What the
+// node got for a token was made for this site, and another would refuse it.
 func (r *round) travelsAlone() bool {
-	return r.o.Travel != nil && !r.caller.Anonymous() && (len(r.caller.Passports) == 0 || !r.caller.Token.IsZero())
+	return r.o.Travel != nil && !r.caller.Anonymous() && (len(r.caller.Passports) == 0 || !r.caller.Token.IsZero() || r.stays(r.caller.Passports[0]))
+}
+
+// stays tells whether a passport must not leave this site.
+func (r *round) stays(p trust.Passport) bool { return slices.Contains(r.caller.Stays, p.Digest()) }
+
+// travelling are those of the caller's passports that may leave this site as they are.
+func (r *round) travelling() []trust.Passport {
+	switch {
+	case r.travelsAlone():
+		return nil
+	case len(r.caller.Stays) == 0:
+		return r.caller.Passports
+	}
+	return slices.DeleteFunc(slices.Clone(r.caller.Passports), r.stays)
 }
 
 // askAlone asks one target with passports that are made for it alone (binding
@@ -49,8 +64,14 @@ func (r *round) messageAlone(ctx context.Context, t *target) ([]byte, *query.Par
 		part := failed(t.peer.Site, t.peer.Node, status, code)
 		return &part
 	}
-	travel, err := r.o.Travel(ctx, r.caller, t.peer, r.request.Transaction)
+	caller := r.caller
+	if t.needs != nil {
+		caller.Visas = t.needs.Choose(caller)
+	}
+	travel, err := r.o.Travel(ctx, caller, t.peer, r.request.Transaction)
 	switch {
+	case err == nil && t.needs != nil && !travel.Identity.IsZero() && !t.needs.Takes(travel.Identity.Issuer):
+		return nil, failed(query.Refused, codeNoPassport) // the peer would refuse it, having seen it
 	case err == nil:
 	case ctx.Err() != nil:
 		return nil, failed(query.Timeout, codeTimeout)

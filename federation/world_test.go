@@ -51,6 +51,7 @@ type hospital struct {
 	everyone *Everyone
 	receiver *Receiver
 	mayAsk   map[trust.SiteName]bool
+	disclose Disclosure
 	// lines overrides how this hospital reaches a peer.
 	lines map[trust.SiteName]func(context.Context, []byte) ([]byte, error)
 	down  map[trust.SiteName]error
@@ -119,7 +120,7 @@ func (h *hospital) peers() []Peer {
 	var peers []Peer
 	for _, p := range h.w.sites {
 		if p != h {
-			peers = append(peers, Peer{Site: p.name, Node: p.node, MayAsk: h.mayAsk[p.name]})
+			peers = append(peers, Peer{Site: p.name, Node: p.node, MayAsk: h.mayAsk[p.name], Disclose: h.disclose})
 		}
 	}
 	return peers

@@ -22,7 +22,7 @@ func (n *Node) answer(c *config.Config) {
 	})
 	n.everyone = federation.NewEveryone(federation.Options{
 		Self: n.local, Site: site, Node: n.id, Network: n.network, Key: n.key, Peers: n.queryPeers,
-		Lines: queryLines{n.mesh}, Recorder: n.store, Travel: n.travel, Now: n.now,
+		Lines: queryLines{n.mesh}, Recorder: n.store, Travel: n.travel, Needs: n.needsOf, Now: n.now,
 		Deadline: c.Limits.QueryTimeout, PeerTimeout: c.Limits.PeerTimeout, Log: n.log.With("part", "federation"),
 	})
 	n.receiver = federation.NewReceiver(federation.ReceiverOptions{

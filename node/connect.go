@@ -21,6 +21,7 @@ const (
 	kindSync  wire.Kind = "sync"  // evidence about issuers
 	kindSites wire.Kind = "sites" // site records, and who speaks for whom
 	kindJoin  wire.Kind = "join"  // a newcomer's, in the lobby
+	kindNeeds wire.Kind = "needs" // what a site needs to know of callers
 )
 
 // connect plugs the wires and the trust desk together: datagrams carry heads
@@ -131,6 +132,7 @@ func (n *Node) handlers() map[wire.Kind]wire.Handler {
 		kindSites: func(ctx context.Context, in wire.Incoming) ([]byte, error) {
 			return n.members.Serve(ctx, in.Peer.Node, in.Request), nil
 		},
+		kindNeeds: func(context.Context, wire.Incoming) ([]byte, error) { return n.ownNeeds().Encode() },
 		kindQuery: func(ctx context.Context, in wire.Incoming) ([]byte, error) {
 			return n.receiver.Serve(ctx, federation.Incoming{
 				Site: in.Peer.Site, Node: in.Peer.Node, Key: in.PeerKey,

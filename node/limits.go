@@ -32,6 +32,11 @@ const (
 	selfCheckTime  = 10 * time.Second
 	selfCheckAgain = 5 * time.Minute
 	maxOwnKeySet   = 64 << 10
+	// needsTick is how often connected peers are looked over for one that is due to say
+	// what it needs, and needsTime how long it may take to: a new connection's first
+	// question soon knows.
+	needsTick = 2 * time.Second
+	needsTime = 5 * time.Second
 	// retireMargin is what a question may outlive its deadline by, while it gives up.
 	retireMargin = 5 * time.Second
 )

@@ -98,6 +98,7 @@ type Node struct {
 	local    *local.Answerer
 	everyone *federation.Everyone
 	receiver *federation.Receiver
+	needs    federation.Announced
 	metrics  *metrics
 	public   *http.Server
 	admin    *http.Server
@@ -184,6 +185,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.followRoster(gctx) })
 	group.Go(func() error { return n.polling.Run(gctx) })
 	group.Go(func() error { n.sweep(gctx); return nil })
+	group.Go(func() error { n.learnNeeds(gctx); return nil })
 	group.Go(func() error { n.checkOwnSignatures(gctx); return nil })
 	group.Go(func() error { return serve(n.public, n.sockets.API) })
 	group.Go(func() error { return serve(n.admin, n.sockets.Admin) })

@@ -87,7 +87,7 @@ func (n *Node) issuePassports(c *config.Config, subjects mint.Subjects) error {
 			Authorization: c.API.ExternalURL + "/oauth/authorize", Token: c.API.ExternalURL + "/oauth/token", UserInfo: c.API.ExternalURL + "/oauth/userinfo",
 		},
 		PassportTTL: c.Broker.PassportTTL, Aggregated: true, Distributed: true, ArrayClaims: c.Broker.ArrayClaims,
-		Clients: clients, Targets: n.targets, Authenticate: n.subjectOf, Subject: subjects.Of, Links: links,
+		Clients: clients, Targets: n.targets, Authenticate: n.subjectOf, Subject: subjects.Of, Links: links, MayLink: n.mayLink,
 		Recorder: n.store, Now: n.now, Log: n.log.With("part", "broker"),
 	}
 	if n.sessions != nil {

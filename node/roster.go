@@ -145,9 +145,16 @@ func (n *Node) memberIDs() []trust.NodeID {
 
 func (n *Node) queryPeers() []federation.Peer {
 	var peers []federation.Peer
+	pinned := n.current().config.Federation.PeerList
 	for _, s := range n.members.View().Sites {
 		if s.Admitted && s.Node != "" {
-			peers = append(peers, federation.Peer{Site: s.Name, Node: s.Node, MayAsk: s.Query})
+			p := federation.Peer{Site: s.Name, Node: s.Node, MayAsk: s.Query}
+			for i := range pinned {
+				if pinned[i].Name == s.Name {
+					p.Disclose = federation.Disclosure(pinned[i].Disclose)
+				}
+			}
+			peers = append(peers, p)
 		}
 	}
 	return peers

@@ -43,6 +43,7 @@ func (n *Node) travel(ctx context.Context, caller trust.Caller, to federation.Pe
 	if err != nil {
 		return federation.Travel{}, fmt.Errorf("%w: %w", federation.ErrNoBroker, err)
 	}
+	visas = n.neededOf(visas, caller, to.Node)
 	identity, made, err := n.broker.Passport(ctx, caller, visas, resource, caller.Until, transaction)
 	if err != nil {
 		return federation.Travel{}, fmt.Errorf("%w: %w", federation.ErrNoBroker, err)

@@ -80,6 +80,9 @@ type Caller struct {
 	// Only forwarding opens them.
 	Passports []Passport
 	Sets      []VisaSet
+	// Stays names those of Passports that hold something that may be an access token: a
+	// visa in that form, or what is no JWT at all. They are good here and never travel.
+	Stays []Digest
 	// Unbound tells that a passport without aud was relied on; the audit
 	// record says so.
 	Unbound bool

@@ -83,6 +83,9 @@ func (c *Config) checkFederation(n *notes) {
 	}
 }
 
+// discloses are what a peer may be told of researchers here; federation.Disclosure.
+var discloses = []string{"whole", "announced", "nothing"}
+
 func (c *Config) checkPeers(n *notes) {
 	names, nodes := map[trust.SiteName]int{}, map[trust.NodeID]int{}
 	for i, p := range c.Federation.PeerList {
@@ -107,6 +110,9 @@ func (c *Config) checkPeers(n *notes) {
 			once(n, nodes, "federation.peers", at+".node", p.Node, i)
 		}
 		hostPort(n, at+".addr", p.Addr)
+		if p.Disclose != "" {
+			oneOf(n, at+".disclose", p.Disclose, discloses...)
+		}
 		if p.Site != "" {
 			if _, err := trust.ParseSiteID(string(p.Site)); err != nil {
 				n.problem(at+".site", ask, "%v", err)

@@ -66,7 +66,10 @@ type Peer struct {
 	Node  trust.NodeID   `yaml:"node"`
 	Addr  string         `yaml:"addr"`  // host:port
 	Query bool           `yaml:"query"` // may ask us; default false
-	Site  trust.SiteID   `yaml:"site"`  // "": the first site record that has the node binds the name to its site
+	// Disclose is what the peer may be told of this site's researchers: whole, announced,
+	// nothing; default whole.
+	Disclose string       `yaml:"disclose"`
+	Site     trust.SiteID `yaml:"site"` // "": the first site record that has the node binds the name to its site
 }
 
 // API is the HTTPS listener for researchers and Beacon clients.

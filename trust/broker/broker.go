@@ -106,8 +106,12 @@ type Options struct {
 	// RedirectURIs.
 	Tokens Tokens
 	// Subject names a person in passports; mint.Subjects.Of.
-	Subject  func(trust.Identity) string
-	Links    Links
+	Subject func(trust.Identity) string
+	Links   Links
+	// MayLink tells whether a target that this node sends a question to has a use for
+	// knowing who the person is at an issuer. Without one the passport names nobody
+	// known elsewhere. nil: it always has.
+	MayLink  func(audience, issuer string) bool
 	Recorder Recorder
 	Now      func() time.Time
 	Log      *slog.Logger

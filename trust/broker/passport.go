@@ -70,9 +70,11 @@ func (b *Broker) issue(ctx context.Context, o order) (kept, error) {
 	if err != nil {
 		return kept{}, err
 	}
-	identity, link, err := b.name(ctx, o.caller.Identity, o.transaction)
-	if err != nil {
-		return kept{}, err
+	identity, link := trust.Identity{Issuer: b.o.Issuer, Subject: b.subjectOf(o.caller.Identity)}, []trust.Passport(nil)
+	if b.linked(o) {
+		if identity, link, err = b.name(ctx, o.caller.Identity, o.transaction); err != nil {
+			return kept{}, err
+		}
 	}
 	visas = append(link, visas...)
 	memory := digestOf(o, visas)
@@ -118,6 +120,12 @@ func (b *Broker) name(ctx context.Context, of trust.Identity, transaction string
 		return trust.Identity{}, nil, fmt.Errorf("link: %w", err)
 	}
 	return trust.Identity{Issuer: b.o.Issuer, Subject: subject}, []trust.Passport{link}, nil
+}
+
+// linked tells whether a passport says who the person is elsewhere: not to a target of
+// this node's own questions that has no use for it.
+func (b *Broker) linked(o order) bool {
+	return !o.remember || b.o.MayLink == nil || b.o.MayLink(o.audience[0], o.caller.Issuer)
 }
 
 // subjectOf is the name that a person has in what this node signs, without a visa that

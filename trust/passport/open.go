@@ -3,6 +3,7 @@ package passport
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/jose"
@@ -32,6 +33,7 @@ func (a *attempt) passport(ctx context.Context, p trust.Passport, visasBefore in
 			return nil, refuse(trust.ReasonMalformed, "given up") // the caller sees ctx's error
 		}
 		record.visas = append(record.visas, a.visa(compact.Value))
+		record.stays = record.stays || !document(compact.Value)
 	}
 	record.survey()
 	record.wanting, a.wanting = a.wanting, earlier
@@ -123,6 +125,20 @@ func (a *attempt) record(claims passportClaims, trusted trust.IssuerView, signed
 		acceptUnboundFrom: trusted.Policy.AcceptUnboundFrom,
 		visas:             make([]*visaRecord, 0, len(*claims.Visas)),
 	}, *claims.Visas, nil
+}
+
+// document tells whether what stands in a passport opens nothing at its issuer: it is a
+// JWT, and neither its type nor its scope is an access token's, whether its issuer is
+// trusted here or not (trust-protocol.md, section 11).
+func document(compact string) bool {
+	token, err := jose.Parse(compact, maxVisaBytes)
+	if err != nil || token.Header().IsType(accessType) {
+		return false
+	}
+	var claims struct {
+		Scope jose.Text `json:"scope"`
+	}
+	return token.UnverifiedClaims(&claims) == nil && !slices.Contains(strings.Fields(claims.Scope.Value), "openid")
 }
 
 // survey notes what the rest of the request matters for.

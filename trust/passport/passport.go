@@ -254,6 +254,9 @@ func (a *attempt) judge(ctx context.Context, passports []trust.Passport, req *Re
 			if refusal == nil {
 				g.unbound, refusal = a.bound(g.record)
 			}
+			if refusal == nil && g.record.stays {
+				verdict.Caller.Stays = append(verdict.Caller.Stays, g.passport.Digest())
+			}
 		} else {
 			g.set = &req.Sets[i-len(passports)]
 			g.record, refusal = a.set(ctx, g.set, visas)

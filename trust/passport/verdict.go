@@ -104,6 +104,7 @@ type passportRecord struct {
 	audience     audience
 	confirmation trust.Confirmation
 	visas        []*visaRecord
+	stays        bool     // something in it may open something at its issuer
 	wanting      []string // issuers of visas that name a key not known
 
 	// plain tells that no visa needs the rest of the request to be judged, and
