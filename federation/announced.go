@@ -33,12 +33,13 @@ func (a *Announced) Of(node trust.NodeID, now time.Time) (*Needs, bool) {
 	return said.needs, true
 }
 
-// Due tells whether it is time to ask the peer, and notes that it is asked.
-func (a *Announced) Due(node trust.NodeID, now time.Time) bool {
+// Due tells whether it is time to ask the peer, which has been connected since then, and
+// notes that it is asked. Who comes back may be of another version, or serve something else.
+func (a *Announced) Due(node trust.NodeID, since, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	said := a.peers[node]
-	if !said.asked.IsZero() && !now.Before(said.asked) && now.Sub(said.asked) < needsEvery {
+	if !said.asked.IsZero() && !since.After(said.asked) && !now.Before(said.asked) && now.Sub(said.asked) < needsEvery {
 		return false
 	}
 	if a.peers == nil {

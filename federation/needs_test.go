@@ -273,8 +273,12 @@ func TestAnnounced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !a.Due("n", start) || a.Due("n", start.Add(needsEvery-1)) || !a.Due("n", start.Add(needsEvery)) {
+	since := start.Add(-time.Hour)
+	if !a.Due("n", since, start) || a.Due("n", since, start.Add(needsEvery-1)) || !a.Due("n", since, start.Add(needsEvery)) {
 		t.Error("asked too often or too seldom")
+	}
+	if !a.Due("m", start, start) || !a.Due("m", start.Add(1), start.Add(2)) || a.Due("m", start.Add(1), start.Add(3)) {
+		t.Error("a peer that came back is not asked once")
 	}
 	if err := a.Learn("n", said, start); err != nil {
 		t.Fatal(err)

@@ -84,11 +84,10 @@ func (n *Node) learnNeeds(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		var asked sync.WaitGroup
-		connected := trustMesh{n}.Connected()
 		n.needs.Keep(n.memberIDs())
-		for _, id := range connected {
-			if n.needs.Due(id, n.now()) {
-				asked.Go(func() { n.learnFrom(ctx, id) })
+		for _, p := range n.mesh.Peers() {
+			if p.Connected && n.needs.Due(p.Node, p.Since, n.now()) {
+				asked.Go(func() { n.learnFrom(ctx, p.Node) })
 			}
 		}
 		asked.Wait()

@@ -36,6 +36,12 @@ func (n nobody) Ask(_ context.Context, _ trust.Caller, r query.Request) (query.A
 // turn stops the honest bcgsc and puts the captor in its place.
 func turn(t *testing.T, f *simulate.Federation) captor {
 	t.Helper()
+	return turnInto(t, f, map[wire.Kind]wire.Handler{})
+}
+
+// turnInto is turn, with what the captor does when it is called.
+func turnInto(t *testing.T, f *simulate.Federation, handlers map[wire.Kind]wire.Handler) captor {
+	t.Helper()
 	self := f.Site("bcgsc")
 	c, err := config.Load(f.Plan.ConfigPath("bcgsc"))
 	if err != nil {
@@ -72,7 +78,7 @@ func turn(t *testing.T, f *simulate.Federation) captor {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- mesh.Run(ctx, map[wire.Kind]wire.Handler{}) }()
+	go func() { done <- mesh.Run(ctx, handlers) }()
 	t.Cleanup(func() { stop(); <-done; conn.Close() })
 	w := &bench{mesh: mesh}
 	w.waitForLines(t)
