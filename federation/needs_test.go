@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,9 +151,9 @@ func (h *hospital) trusts(c trust.Caller) {
 // it is told. An announced peer gets nothing then, and no broker is asked either.
 func TestAPeerThatSaysNothing(t *testing.T) {
 	for disclose, want := range map[Disclosure]string{"": "chus=ok", DiscloseWhole: "chus=ok", DiscloseAnnounced: "chus=refused", DiscloseNothing: "chus=refused"} {
-		asked := 0
+		var asked atomic.Int64 // peers are asked at once
 		w := newWorld(t, telling(nil), travelling(func(ctx context.Context, c trust.Caller, p Peer, txn string) (Travel, error) {
-			asked++
+			asked.Add(1)
 			return made(ctx, c, p, txn)
 		}))
 		w.site("uhn").disclose = disclose
@@ -162,8 +163,8 @@ func TestAPeerThatSaysNothing(t *testing.T) {
 				t.Errorf("%q: %s, %v", disclose, statuses(answer), err)
 			}
 		}
-		if refused := want == "chus=refused"; refused != (len(w.sent()) == 0) || refused && (asked > 0 || len(w.site("uhn").log.of(audit.EventForward)) > 0) {
-			t.Errorf("%q: %d messages, %d passports made", disclose, len(w.sent()), asked)
+		if refused := want == "chus=refused"; refused != (len(w.sent()) == 0) || refused && (asked.Load() > 0 || len(w.site("uhn").log.of(audit.EventForward)) > 0) {
+			t.Errorf("%q: %d messages, %d passports made", disclose, len(w.sent()), asked.Load())
 		}
 	}
 }
