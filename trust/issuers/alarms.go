@@ -70,7 +70,7 @@ func (d *draft) findAlarms(self trust.SiteName, shared map[string][]string) []Al
 	}
 	for _, issuer := range d.own.tooLarge {
 		alarms = append(alarms, Alarm{Code: AlarmTooLarge, Issuer: issuer, Message: fmt.Sprintf(
-			"the issuer's keys do not fit one record of %d bytes, or %d issuers are told of already, so peers do not hear what this node sees of it", MaxRecordBytes, MaxRecords)})
+			"the issuer's keys do not fit one record of %d bytes, or %d issuers are told of already, or its key set finds no room beside the others, so peers do not hear all that this node sees of it", MaxRecordBytes, MaxRecords)})
 	}
 	for _, lost := range d.lostEvidence {
 		alarms = append(alarms, Alarm{Code: AlarmLostEvidence, Message: lost})

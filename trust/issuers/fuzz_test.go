@@ -99,6 +99,9 @@ func FuzzSync(f *testing.F) {
 	bundle := p.bundle(1, 0, 1, trust.Digest{}, nil, p.obs(testIssuer, noon, "k"))
 	f.Add(encode(syncRequest{Have: map[trust.NodeID]place{newSigner("p").node: {Epoch: 1, Version: 1}}, Heads: []string{bundle.Head}}))
 	f.Add(encode(syncAnswer{Bundles: []wireBundle{bundle}}))
+	f.Add(encode(syncRequest{Buckets: vector{p.node: {Epoch: 1, Version: 1}}.digests()}))
+	f.Add(encode(syncRequest{Have: vector{p.node: {Epoch: 1, Version: 1}}, Only: true}))
+	f.Add(encode(syncAnswer{Compared: true, Differ: []int{0, buckets}}))
 	f.Add([]byte(`{"forks":[{"of":"a","key":"","heads":["",""]}],"bundles":[{"of":"p"}]}`))
 	f.Fuzz(func(t *testing.T, message []byte) {
 		d, p, store := lone(t)

@@ -20,7 +20,14 @@ type ownHistory struct {
 	// this node has forgotten heads it signed.
 	raise, beyond int64
 	raised        int64    // the epoch reached so since the start; an alarm
-	tooLarge      []string // issuers whose observation fits no record
+	tooLarge      []string // issuers of which peers are told nothing, or not all
+}
+
+// leaveOut notes once that an issuer's record was left out.
+func (o *ownHistory) leaveOut(issuer string) {
+	if !slices.Contains(o.tooLarge, issuer) {
+		o.tooLarge = append(o.tooLarge, issuer)
+	}
 }
 
 // errNothing ends a step that would change nothing.
@@ -164,16 +171,16 @@ func (d *Desk) ownObservations(next *draft, wire *wireBundle, renew bool) (same 
 		}
 	}
 	for _, issuer := range slices.Sorted(maps.Keys(next.policies)) {
-		o, ok := observe(next, issuer)
+		o, body, ok := observe(next, issuer)
 		if !ok {
 			continue
 		}
 		if len(wire.Records) >= room {
-			next.own.tooLarge = append(next.own.tooLarge, issuer)
+			next.own.leaveOut(issuer)
 			continue
 		}
 		// Peers hold so much of one site, and no more.
-		if body, err := keySetOf(next.fetches[issuer].Keys); err == nil && weight+len(body) <= maxAuthorBlobs {
+		if body != nil && weight+len(body) <= maxAuthorBlobs {
 			weight += len(body)
 			next.keep(o.KeySet, body)
 		} else {
@@ -191,7 +198,7 @@ func (d *Desk) ownObservations(next *draft, wire *wireBundle, renew bool) (same 
 		}
 		// Checked as peers check it: one record that they refuse would make them refuse all.
 		if len(sealed) > MaxRecordBytes || len(o.Issuer) > maxURLBytes || len(o.JWKSURI) > maxURLBytes {
-			next.own.tooLarge = append(next.own.tooLarge, issuer)
+			next.own.leaveOut(issuer)
 			continue
 		}
 		same = same && unchanged
@@ -200,23 +207,25 @@ func (d *Desk) ownObservations(next *draft, wire *wireBundle, renew bool) (same 
 	return same && len(wire.Records) == len(before), nil
 }
 
-// observe gives what this node may say it saw of an issuer, and false if it has
+// observe gives what this node may say it saw of an issuer, with the key set that this names, and false if it has
 // fetched nothing that is still fresh.
-func observe(next *draft, issuer string) (Observation, bool) {
+func observe(next *draft, issuer string) (o Observation, body []byte, ok bool) {
 	p, f := next.policies[issuer], next.fetches[issuer]
 	if !fetches(p) || len(f.Keys) == 0 || !fresh(f.at, staleAfter(p), next.evaluation(next.now)) {
-		return Observation{}, false
+		return Observation{}, nil, false
 	}
-	o := Observation{Issuer: issuer, JWKSURI: f.JWKSURI, Metadata: f.Metadata, At: f.at, HomeSite: f.HomeSite}
+	o = Observation{Issuer: issuer, JWKSURI: f.JWKSURI, Metadata: f.Metadata, At: f.at, HomeSite: f.HomeSite}
 	for _, k := range f.Keys {
 		o.Thumbprints = append(o.Thumbprints, k.Thumbprint)
 	}
 	o.Thumbprints = slices.Compact(o.Thumbprints) // sorted; one key may have two kids
 	// Keys that do not fit a blob are still witnessed, by their thumbprints.
-	if body, err := keySetOf(f.Keys); err == nil {
-		o.KeySet = trust.DigestOf(body)
+	body, err := keySetOf(f.Keys)
+	if err != nil {
+		return o, nil, true
 	}
-	return o, true
+	o.KeySet = trust.DigestOf(body)
+	return o, body, true
 }
 
 // ahead tells whether something was signed while this node's clock was too far ahead.

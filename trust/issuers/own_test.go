@@ -2,6 +2,7 @@ package issuers
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -257,4 +258,52 @@ func TestTwoNodesWithOneKey(t *testing.T) {
 			t.Errorf("a signed %d heads in five minutes", got)
 		}
 	})
+}
+
+// BoundedState: peers hold so much of one site's key sets. An issuer whose set finds no room is told of by thumbprints; as its home this site
+// says nothing of it, rather than name a set that nobody can have, and the operator hears so once.
+func TestAHomeNamesOnlyKeySetsThatItHolds(t *testing.T) {
+	var policies []trust.IssuerPolicy
+	var issuers []string
+	for i := range 24 {
+		issuers = append(issuers, fmt.Sprintf("https://idp-%02d.example.org", i))
+		policies = append(policies, trust.IssuerPolicy{Issuer: issuers[i], Mode: trust.ModeDirect})
+	}
+	d, _, _ := lone(t, policies...)
+	if err := d.BeHome(issuers); err != nil {
+		t.Fatal(err)
+	}
+	_, one := jwks("k")
+	var own *bundle
+	if err := d.step(t.Context(), func(next *draft) error {
+		for _, issuer := range issuers {
+			var keys []trust.Key
+			for i := range 25 {
+				k := one[0]
+				k.KeyID = fmt.Sprintf("%s %02d %s", issuer, i, strings.Repeat("x", 1900))
+				keys = append(keys, k)
+			}
+			next.fetches[issuer] = fetchState{Fetched: Fetched{JWKSURI: issuer + "/jwks", Keys: keys}, at: noon}
+		}
+		_, err := d.nextOwn(next, false)
+		own = next.own.bundle
+		return err
+	}, false); err != nil {
+		t.Fatal(err)
+	}
+	s := d.state.Load()
+	held := 0
+	for _, w := range own.words {
+		if _, ok := s.blobs[w.KeySet]; !ok {
+			t.Errorf("%s is named with a key set that is not held", w.Issuer)
+		}
+		held += len(s.blobs[w.KeySet])
+	}
+	left := len(issuers) - len(own.words)
+	if len(own.observations) != len(issuers) || left == 0 || len(own.words) == 0 || held > maxAuthorBlobs {
+		t.Errorf("%d sightings, %d words, %d bytes", len(own.observations), len(own.words), held)
+	}
+	if alarms := d.Alarms(); len(s.own.tooLarge) != left || len(alarms) < left {
+		t.Errorf("%d left out, %d told, %d alarms", left, len(s.own.tooLarge), len(alarms))
+	}
 }

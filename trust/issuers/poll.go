@@ -228,11 +228,11 @@ func (d *Desk) fetch(ctx context.Context, issuer string) error {
 		// A head is signed for peers only if they would learn something; that the
 		// same set was seen again rides the next heartbeat, unless peers have waited for
 		// it for long: this node, or the issuer, was off.
-		before, had := observe(next, issuer)
+		before, _, had := observe(next, issuer)
 		next.fetches[issuer] = f
 		delete(next.withheld, issuer)
 		next.saveFetch(issuer, f)
-		after, has := observe(next, issuer)
+		after, _, has := observe(next, issuer)
 		changed = had != has || !sameObservation(before, after) || after.At.Sub(before.At) >= renewAfter
 		return nil
 	})

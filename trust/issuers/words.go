@@ -24,13 +24,13 @@ func (d *Desk) ownWords(next *draft, wire *wireBundle) (same bool, err error) {
 	}
 	same = true
 	for _, issuer := range slices.Sorted(slices.Values(next.homeOf)) {
-		o, ok := observe(next, issuer)
+		o, _, ok := observe(next, issuer)
 		if !ok || o.KeySet.IsZero() || len(wire.Records) >= MaxRecords {
 			continue
 		}
 		// Whose key set found no room among this site's blobs would be named and never had.
 		if _, held := next.blobs[o.KeySet]; !held {
-			next.own.tooLarge = append(next.own.tooLarge, issuer)
+			next.own.leaveOut(issuer)
 			continue
 		}
 		w := wordOf(next.policies[issuer], next.fetches[issuer].Keys, o, d.poll)
@@ -48,7 +48,7 @@ func (d *Desk) ownWords(next *draft, wire *wireBundle) (same bool, err error) {
 			return false, err
 		}
 		if len(sealed) > MaxRecordBytes {
-			next.own.tooLarge = append(next.own.tooLarge, issuer)
+			next.own.leaveOut(issuer)
 			said--
 			continue
 		}
