@@ -17,12 +17,20 @@ import (
 )
 
 // ownNeeds is what this site says to peers that it needs to know of callers, out of
-// what it serves, by which rules, and whom it trusts for what. Rules that the operator
-// wrote say which types of visas they read, and nothing of which datasets need none.
+// what it serves, by which rules, and whom it trusts for what.
 func (n *Node) ownNeeds() federation.Needs {
 	s := n.current()
+	needs := trusting(n.issuers.View())
+	if s.config.Policy.Dir != "" {
+		return byOwnRules(needs, s.policy.VisaTypes())
+	}
+	return byBuiltInRules(needs, s.local.Datasets)
+}
+
+// trusting says whom a site trusts for passports, visas and links.
+func trusting(view *trust.View) federation.Needs {
 	needs := federation.Needs{Open: []string{}, Passports: []string{}, VisaIssuers: []string{}}
-	for _, i := range n.issuers.View().Issuers {
+	for _, i := range view.Issuers {
 		p := i.Policy
 		if p.Is(trust.KindPassport) {
 			needs.Passports = append(needs.Passports, p.Issuer)
@@ -37,14 +45,22 @@ func (n *Node) ownNeeds() federation.Needs {
 	slices.Sort(needs.Passports)
 	slices.Sort(needs.VisaIssuers)
 	slices.SortFunc(needs.Links, func(a, b federation.LinkNeed) int { return cmp.Compare(a.Issuer, b.Issuer) })
-	if s.config.Policy.Dir != "" {
-		needs.Closed = true
-		for _, kind := range s.policy.VisaTypes() {
-			needs.Visas = append(needs.Visas, federation.VisaNeed{Type: kind})
-		}
-		return needs
+	return needs
+}
+
+// byOwnRules adds what rules that the operator wrote read: they say which types of visas, and nothing of
+// which datasets need none.
+func byOwnRules(needs federation.Needs, kinds []string) federation.Needs {
+	needs.Closed = true
+	for _, kind := range kinds {
+		needs.Visas = append(needs.Visas, federation.VisaNeed{Type: kind})
 	}
-	for _, d := range s.local.Datasets {
+	return needs
+}
+
+// byBuiltInRules adds what the built-in rules read for the datasets.
+func byBuiltInRules(needs federation.Needs, datasets []access.Dataset) federation.Needs {
+	for _, d := range datasets {
 		needs.Visas = append(needs.Visas, neededFor(d)...)
 		if d.Level == access.Public && d.Value == "" && len(needs.Open) < query.MaxDatasets {
 			needs.Open = append(needs.Open, d.ID)
