@@ -36,7 +36,7 @@ mutants:
 
 # The table of docs/performance.md.
 bench:
-	go test -run '^$$' -bench . -benchtime 2s ./trust/... ./federation/... ./store ./query/... ./node/...
+	go test -run '^$$' -bench . -benchtime 2s ./trust/... ./federation/... ./store ./query/... ./node/... ./simulate
 
 compose:
 	simulate/compose.sh

@@ -190,7 +190,7 @@ func (w *bench) addSite(b *testing.B, name trust.SiteName, key ed25519.PrivateKe
 		b.Fatal(err)
 	}
 	receiver := federation.NewReceiver(federation.ReceiverOptions{
-		Self: self, Site: name, Node: all[name].Node, Network: "bench", Authenticate: authenticate, Boot: time.Now(), Recorder: unrecorded{},
+		Self: self, Site: name, Node: all[name].Node, Network: "bench", Key: key, Authenticate: authenticate, Boot: time.Now(), Recorder: unrecorded{},
 		Peer: func(id trust.NodeID) (federation.Peer, bool) {
 			i := slices.IndexFunc(asked, func(p federation.Peer) bool { return p.Node == id })
 			return asked[max(i, 0)], i >= 0
