@@ -1,8 +1,6 @@
 package node
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -10,6 +8,7 @@ import (
 	"github.com/candignode/candignode/federation"
 	"github.com/candignode/candignode/trust"
 	"github.com/candignode/candignode/trust/access"
+	"github.com/candignode/candignode/trust/passport/passporttest"
 )
 
 // The built-in rules' needs: each kind of dataset wants what configs/policy reads for it.
@@ -82,11 +81,13 @@ func TestWhatASiteSaysThatItNeeds(t *testing.T) {
 func TestOwnVisasThatAPeerDoesNotRead(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	n := &Node{now: func() time.Time { return now }}
+	committee, err := passporttest.NewIssuer("https://dac.example.org/", "ES256", "k")
+	if err != nil {
+		t.Fatal(err)
+	}
 	visa := func(value string) trust.Passport {
-		part := func(v any) string { b, _ := json.Marshal(v); return base64.RawURLEncoding.EncodeToString(b) }
-		return trust.NewPassport(part(map[string]string{"alg": "ES256", "typ": "vnd.ga4gh.visa+jwt"}) + "." + part(map[string]any{
-			"iss": "https://dac.example.org/", "sub": "x", "ga4gh_visa_v1": map[string]any{"type": trust.VisaControlledAccessGrants, "value": value}}) + "." +
-			base64.RawURLEncoding.EncodeToString(make([]byte, 64)))
+		return trust.NewPassport(committee.Visa(passporttest.VisaClaims{Subject: "x", IssuedAt: now, Expires: now.Add(time.Hour),
+			Type: trust.VisaControlledAccessGrants, Asserted: now, Value: value, Source: "https://dac.example.org", By: "dac"}))
 	}
 	here, there := visa("https://dac.example.org/here"), visa("https://dac.example.org/there")
 	both := []trust.Passport{here, there}
